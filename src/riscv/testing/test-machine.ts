@@ -1,0 +1,185 @@
+/**
+ * A machine for tests: one address space and one register file in a shared memory of its own, laid out as
+ * base/hart-abi.ts says, with the interpreter over it. Frames are handed out in order and never freed.
+ */
+import { assert, defined } from "../../base/assert.ts";
+import {
+  ENTRY_INVALID,
+  HART_BLOCK_BYTES,
+  LEAF_BYTES,
+  LEAF_PAGE,
+  LEAF_READ,
+  LEAF_WRITE,
+  PAGE_FETCH,
+  PAGE_SIZE,
+  REG_BUDGET,
+  REG_F,
+  REG_FFLAGS,
+  REG_FRM,
+  REG_PC,
+  REG_RESERVATION,
+  REG_ROOT,
+  REG_TRAP_VALUE,
+  REG_X,
+  ROOT_BYTES,
+} from "../../base/hart-abi.ts";
+import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../tier0.ts";
+import { tier0TableBytes, writeTier0Tables } from "../tier0-tables.ts";
+import { type WasmMemory, type WasmModule, WebAssembly } from "../wasm/api.ts";
+
+const WASM_PAGE = 65536;
+const REGS = 0x1000;
+const HART: number = REGS + 1024;
+const TABLES = 0x10000;
+
+/** What may be done with a page. */
+export interface Permissions {
+  readonly read?: boolean;
+  readonly write?: boolean;
+  readonly fetch?: boolean;
+}
+
+/** Handlers of a test; the default ones leave. */
+export type TestImports = Partial<Pick<Tier0Imports, "syscall" | "fault" | "csr">>;
+
+let compiled: WasmModule | undefined;
+
+export class TestMachine {
+  readonly memory: WasmMemory;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly regs: number = REGS;
+  readonly hart: number = HART;
+  readonly root: number;
+  readonly #tier0: Tier0;
+  readonly #emptyLeaf: number;
+  #next: number;
+
+  constructor(imports: TestImports = {}, megabytes = 16) {
+    const pages = (megabytes * 1024 * 1024) / WASM_PAGE;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.view = new DataView(this.memory.buffer);
+    writeTier0Tables(this.bytes.subarray(TABLES, TABLES + tier0TableBytes()));
+    this.#next = TABLES + Math.ceil(tier0TableBytes() / PAGE_SIZE) * PAGE_SIZE;
+    this.#emptyLeaf = this.#leaf();
+    this.root = this.allocate(ROOT_BYTES);
+    new Uint32Array(this.memory.buffer, this.root, ROOT_BYTES / 4).fill(this.#emptyLeaf);
+    this.setWord(REG_ROOT, this.root);
+    this.setLong(REG_RESERVATION, -1n);
+    this.setWord(REG_BUDGET, 0x7fffffff);
+    compiled ??= new WebAssembly.Module(buildTier0());
+    this.#tier0 = instantiateTier0(compiled, {
+      memory: this.memory,
+      tables: TABLES,
+      syscall: imports.syscall ?? (() => 1),
+      fault: imports.fault ?? (() => 1),
+      csr: imports.csr ?? (() => 1),
+    });
+    assert(HART + HART_BLOCK_BYTES <= TABLES, "the parts do not overlap");
+  }
+
+  /** Fresh zeroed memory, page-aligned; its pa. */
+  allocate(size: number): number {
+    const pa = this.#next;
+    this.#next += Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+    assert(this.#next <= this.bytes.length, "the machine has enough memory");
+    return pa;
+  }
+
+  #leaf(): number {
+    const leaf = this.allocate(LEAF_BYTES);
+    const words = new Uint32Array(this.memory.buffer, leaf, LEAF_BYTES / 4);
+    words.fill(ENTRY_INVALID, LEAF_READ / 4, LEAF_PAGE / 4);
+    return leaf;
+  }
+
+  /** Maps the page at `va` to the frame at `pa`. */
+  mapPage(va: number, pa: number, { read = false, write = false, fetch = false }: Permissions): void {
+    const slot = this.root + Math.floor(va / 2 ** 24) * 4;
+    let leaf = this.view.getUint32(slot, true);
+    if (leaf === this.#emptyLeaf) {
+      leaf = this.#leaf();
+      this.view.setUint32(slot, leaf, true);
+    }
+    const at = leaf + (Math.floor(va / PAGE_SIZE) % 4096) * 4;
+    const entry = (pa - (va % 2 ** 32)) >>> 0;
+    this.view.setUint32(at + LEAF_READ, read ? entry : ENTRY_INVALID, true);
+    this.view.setUint32(at + LEAF_WRITE, write ? entry : ENTRY_INVALID, true);
+    this.view.setUint32(at + LEAF_PAGE, pa | (fetch ? PAGE_FETCH : 0), true);
+  }
+
+  /** Maps `size` bytes of fresh frames at page-aligned `va`; the pa of the first. */
+  map(va: number, size: number, permissions: Permissions): number {
+    const pa = this.allocate(size);
+    for (let at = 0; at < size; at += PAGE_SIZE) this.mapPage(va + at, pa + at, permissions);
+    return pa;
+  }
+
+  /** The pa behind a mapped `va`. */
+  physical(va: number): number {
+    const leaf = this.view.getUint32(this.root + Math.floor(va / 2 ** 24) * 4, true);
+    const word = this.view.getUint32(leaf + LEAF_PAGE + (Math.floor(va / PAGE_SIZE) % 4096) * 4, true);
+    return ((word & -PAGE_SIZE) >>> 0) + (va % PAGE_SIZE);
+  }
+
+  word(offset: number): number {
+    return this.view.getUint32(REGS + offset, true);
+  }
+  setWord(offset: number, value: number): void {
+    this.view.setUint32(REGS + offset, value, true);
+  }
+  long(offset: number): bigint {
+    return this.view.getBigUint64(REGS + offset, true);
+  }
+  setLong(offset: number, value: bigint): void {
+    this.view.setBigInt64(REGS + offset, BigInt.asIntN(64, value), true);
+  }
+  x(index: number): bigint {
+    return index === 0 ? 0n : this.long(REG_X + index * 8);
+  }
+  setX(index: number, value: bigint): void {
+    this.setLong(REG_X + index * 8, value);
+  }
+  f(index: number): bigint {
+    return this.long(REG_F + index * 8);
+  }
+  setF(index: number, value: bigint): void {
+    this.setLong(REG_F + index * 8, value);
+  }
+  get pc(): bigint {
+    return this.long(REG_PC);
+  }
+  set pc(value: bigint) {
+    this.setLong(REG_PC, value);
+  }
+  get trapValue(): bigint {
+    return this.long(REG_TRAP_VALUE);
+  }
+  get flags(): number {
+    return this.word(REG_FFLAGS);
+  }
+  set flags(value: number) {
+    this.setWord(REG_FFLAGS, value);
+  }
+  set frm(value: number) {
+    this.setWord(REG_FRM, value);
+  }
+
+  /** Writes 16-bit or 32-bit instructions at `va`, which is mapped; returns the va behind them. */
+  writeCode(va: number, words: readonly number[]): number {
+    let at = va;
+    for (const word of words) {
+      const halves = (word & 3) === 3 ? [word & 0xffff, word >>> 16] : [word & 0xffff];
+      for (const half of halves) {
+        this.view.setUint16(this.physical(at), half, true);
+        at += 2;
+      }
+    }
+    return at;
+  }
+
+  run(): number {
+    return defined(this.#tier0, "interpreter").run(REGS, HART);
+  }
+}
