@@ -1,0 +1,58 @@
+/**
+ * Recovery: what undoes the work of a thread that has died.
+ *
+ * The caller has made sure that every thread which worked from the slot has ended (rule R10); only then is
+ * its memory still. Any thread may recover any slot, from what the slot itself says. Each step is idempotent,
+ * so a recovery that dies is simply done again by the next: until a log's count is zero the locks are still
+ * held, nobody else can have touched the logged words, and restoring them a second time gives the same.
+ */
+
+import type { HeapAddr, HeapView } from "./heap.ts";
+import { LOCK_CONTENDED, LOCK_HOLDER, LOG_HEAD, LOG_MEMORY, SLOT } from "./layout.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** Puts back the old values of the log with head `headAt` and entries at `logAt`, newest first; empties it. */
+export function undo(view: HeapView, headAt: HeapAddr, logAt: HeapAddr): void {
+  const w = view.words;
+  for (let i = w[headAt + LOG_HEAD.count]! - 1; i >= 0; i--) {
+    const entry = logAt + (i << 1);
+    const target = w[entry]!;
+    if ((target & LOG_MEMORY) !== 0) view.memory[target & ~LOG_MEMORY] = w[entry + 1]!;
+    else w[target] = w[entry + 1]!;
+  }
+  w[headAt + LOG_HEAD.count] = 0;
+}
+
+/** Releases the locks in the list of the log head at `headAt`, which slot `index` holds or tried to take. */
+export function releaseLocks(view: HeapView, headAt: HeapAddr, index: number): void {
+  const w = view.words;
+  for (let held = w[headAt + LOG_HEAD.locks]! - 1; held >= 0; held--) {
+    const word = w[headAt + LOG_HEAD.list + (held << 1)]!;
+    // The list may name a lock that was never got (T2) and that somebody else holds by now.
+    if ((w[word]! & LOCK_HOLDER) === index + 1) {
+      const old = Atomics.exchange(w, word, 0);
+      if ((old & LOCK_CONTENDED) !== 0) Atomics.notify(w, word, 1);
+    }
+    w[headAt + LOG_HEAD.locks] = held;
+  }
+}
+
+/**
+ * Rolls back the request of the slot from which `tx` works, frees its locks, carries out what it had already
+ * committed, and leaves the slot free. `thread` is the number of the recovering thread. False if another
+ * thread is at it. `isDead` tells whether a thread has ended, so that the recovery of a recoverer that died
+ * can be taken over.
+ */
+export function recoverSlot(tx: Transaction, thread: number, isDead: (thread: number) => boolean): boolean {
+  const w = tx.words;
+  const recovererAt = tx.slotAt + SLOT.recoverer;
+  const recoverer = Atomics.compareExchange(w, recovererAt, 0, thread);
+  if (recoverer !== 0 && recoverer !== thread) {
+    if (!isDead(recoverer)) return false;
+    if (Atomics.compareExchange(w, recovererAt, recoverer, thread) !== recoverer) return false;
+  }
+  tx.rollback();
+  Atomics.store(w, tx.slotAt + SLOT.holder, 0);
+  Atomics.store(w, recovererAt, 0);
+  return true;
+}
