@@ -24,7 +24,7 @@ import {
   type ImmediateKind,
 } from "./isa.ts";
 import { CSR_STATUS, forbidden, leafWord } from "./tier0-memory.ts";
-import { Expr, i32, i64, load, rmw } from "./wasm/expression.ts";
+import { type Expr, i32, i64, load, rmw } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
 import { accessLog2, LOAD, type LoadOp, RMW, type RmwOp, STORE, type StoreOp } from "./wasm/opcodes.ts";
 

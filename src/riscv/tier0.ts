@@ -14,7 +14,9 @@
 import { EXIT, HART_INTERRUPT, PAGE_SIZE, REG_BUDGET, REG_PC, REG_TRAP_VALUE } from "../base/hart-abi.ts";
 import { addHelpers, FunctionNames, INTEGER_HELPERS } from "./helpers.ts";
 import type { Instruction } from "./isa.ts";
-import { FLOAT_HELPERS } from "./softfloat.ts";
+import { ROUNDING_HELPERS } from "./softfloat.ts";
+import { ARITHMETIC_HELPERS } from "./softfloat-arithmetic.ts";
+import { CONVERSION_HELPERS } from "./softfloat-convert.ts";
 import { type Frame, narrowFields, Tier0Emitter, wideFields } from "./tier0-emitter.ts";
 import { MEMORY_HELPERS, STATUS } from "./tier0-memory.ts";
 import { NARROW_TABLE, tier0Handlers, WIDE_INDEX_BITS, WIDE_TABLE } from "./tier0-tables.ts";
@@ -43,7 +45,13 @@ export function buildTier0(): Uint8Array<ArrayBuffer> {
     names.add(name, module.importFunction("env", name, IMPORTS[name]));
   }
   const tables = global(I32, module.importGlobal("env", "tables", I32));
-  addHelpers(module, names, [...INTEGER_HELPERS, ...FLOAT_HELPERS, ...MEMORY_HELPERS]);
+  addHelpers(module, names, [
+    ...INTEGER_HELPERS,
+    ...ROUNDING_HELPERS,
+    ...ARITHMETIC_HELPERS,
+    ...CONVERSION_HELPERS,
+    ...MEMORY_HELPERS,
+  ]);
   const run = module.declare({ parameters: [I32, I32], result: I32 });
   module.define(run, (f) => emitInterpreter(f, names, tables));
   module.exportFunction("run", run);

@@ -5,9 +5,8 @@
  */
 import { assert } from "../../base/assert.ts";
 import { ByteWriter } from "./bytes.ts";
-import { Expr, local } from "./expression.ts";
+import { type Expr, local } from "./expression.ts";
 import {
-  accessLog2,
   BLOCK_VOID,
   CONTROL,
   F32,
@@ -98,7 +97,8 @@ export class FunctionBuilder {
     address.write(this.#to);
     value.write(this.#to);
     this.#to.byte(op);
-    this.#to.unsigned(accessLog2(op) & 0);
+    // A plain access promises no alignment: slow paths write misaligned words in place.
+    this.#to.unsigned(0);
     this.#to.unsigned(offset);
   }
 
