@@ -51,6 +51,11 @@ export const RECORD_NAMES = [
   "symlink",
   "bytes-16k",
   "poison",
+  "scheduler",
+  "kernel",
+  "hart",
+  "futex-bucket",
+  "host-process",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

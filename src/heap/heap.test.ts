@@ -19,6 +19,7 @@ const host: TransactionHost = {
   redo: (tx, kind, value) => {
     assert.equal(kind, REDO.free);
     redoFree(tx, value);
+    return true;
   },
 };
 

@@ -22,6 +22,7 @@
  *     +3   attempts     times that this request has failed
  *     +4   sequence     transactions committed; tells a transaction from the one before it
  *     +5   redoCount    items in the redo list; a logged store, so it is 0 unless a commit made it final
+ *     +6   deadline     (two words) when the wait that the request asks for is to end; see kernel/wait.ts
  *     +8   main log:    logCount, lockCount, then LOCKS_MAX pairs (word of the lock, rank)
  *     +80  system log:  the same, for the short system transactions inside the main one
  *     +160 call frame   CALL_WORDS words: a contract call on its way to another thread
@@ -124,6 +125,7 @@ export const SLOT = {
   attempts: 3,
   sequence: 4,
   redoCount: 5,
+  deadline: 6,
   main: 8,
   system: 80,
   call: 160,
@@ -141,7 +143,7 @@ export const SLOT_LOG: number = SLOT_SYSTEM_LOG + SYSTEM_LOG_MAX * 2;
 export const SLOT_WORDS: number = (SLOT_LOG + LOG_MAX * 2 + 63) & ~63;
 
 /** What is done after a commit: see Transaction.afterCommit. */
-export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4 } as const;
+export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 
 /** Bit of a log entry's target that names the guest memory instead of the heap. */

@@ -65,8 +65,11 @@ export interface TransactionHost {
    * have changed, or throws if it never will (simulation in one thread).
    */
   contended(tx: Transaction, word: HeapAddr, value: number): void;
-  /** Does one step of a redo list, by stores of the running system transaction. */
-  redo(tx: Transaction, kind: RedoKind, value: number): void;
+  /**
+   * Does one step of a redo list, or a bounded part of it, by stores of the running system transaction.
+   * False if the step has to be done again, in a system transaction of its own, to complete it.
+   */
+  redo(tx: Transaction, kind: RedoKind, value: number): boolean;
 }
 
 /** Steps before which a crash may strike. */
@@ -245,11 +248,11 @@ export class Transaction extends HeapView {
   settle(): void {
     const w = this.words;
     const countAt = this.slotAt + SLOT.redoCount;
-    for (let count = w[countAt]!; count > 0; count--) {
+    for (let count = w[countAt]!; count > 0; count = w[countAt]!) {
       const item = this.slotAt + SLOT.redo + ((count - 1) << 1);
       this.beginSystem();
-      this.host.redo(this, w[item]! as RedoKind, w[item + 1]!);
-      this.store(countAt, count - 1);
+      const done = this.host.redo(this, w[item]! as RedoKind, w[item + 1]!);
+      if (done) this.store(countAt, count - 1);
       this.endSystem();
     }
   }

@@ -23,11 +23,14 @@ export interface Entropy {
   fill(bytes: Uint8Array): void;
 }
 
-/** Carries out a redo step inside a system transaction. */
-export type RedoStep = (tx: Transaction, value: number) => void;
+/** Carries out a redo step, or a bounded part of it, inside a system transaction; false: do it again. */
+export type RedoStep = (tx: Transaction, value: number) => boolean;
 
 const redoSteps: (RedoStep | undefined)[] = [];
-redoSteps[REDO.free] = redoFree;
+redoSteps[REDO.free] = (tx, address) => {
+  redoFree(tx, address);
+  return true;
+};
 
 /** Says how redo steps of `kind` are carried out. Once for each kind, when a module is loaded. */
 export function registerRedo(kind: RedoKind, step: RedoStep): void {
@@ -58,10 +61,10 @@ export class KernelThread implements TransactionHost {
     this.#contended(tx, word, value);
   }
 
-  redo(tx: Transaction, kind: RedoKind, value: number): void {
+  redo(tx: Transaction, kind: RedoKind, value: number): boolean {
     const step = redoSteps[kind];
     assert(step !== undefined, `no redo step of kind ${kind}`);
-    step(tx, value);
+    return step(tx, value);
   }
 }
 
