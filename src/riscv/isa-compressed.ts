@@ -140,7 +140,11 @@ export const COMPRESSED: readonly CompressedInstruction[] = [
   ),
 
   // Quadrant 1.
-  row("c.nop", 0xef83, 0x0001, ["imm"], (h) => iType(OPCODE.opImm, 0, 0, 0, imm6(h))),
+  // binutils has no c.nop once aliases are off.
+  {
+    ...row("c.nop", 0xef83, 0x0001, ["rd", "imm"], (h) => iType(OPCODE.opImm, 0, 0, 0, imm6(h))),
+    spelling: "c.addi",
+  },
   row("c.addi", 0xe003, 0x0001, ["rd", "imm"], (h) =>
     rdFull(h) === 0 ? 0 : iType(OPCODE.opImm, 0, rdFull(h), rdFull(h), imm6(h)),
   ),

@@ -100,9 +100,12 @@ function rowsOf(format: FloatFormat): Instruction[] {
       e.setRd(e.helper(helper(`to_${name}`), e.regs(), rm, a(e)));
     });
 
+  const formatFromInteger = (name: string): Format =>
+    name.startsWith("w") && suffix === "d" ? FORMAT.integerToFloatExact : FORMAT.integerToFloatRounded;
+
   /** 32-bit integers are converted as the 64-bit ones that they extend to. */
   const fromInteger = (name: string, rs2: number, to: "from_l" | "from_lu", x: (rs1: Expr) => Expr) =>
-    opFp(`fcvt.${suffix}.${name}`, 0x1a, { rs2 }, FORMAT.integerToFloatRounded, (e) => {
+    opFp(`fcvt.${suffix}.${name}`, 0x1a, { rs2 }, formatFromInteger(name), (e) => {
       const rm = e.roundingMode();
       e.setFd(close(e.helper(helper(to), e.regs(), rm, x(e.rs1()))));
     });
@@ -174,7 +177,7 @@ export const FLOAT: readonly Instruction[] = [
     const rm = e.roundingMode();
     e.setFd(SINGLE.close(e.helper("f32_from_f64", e.regs(), rm, e.fs1())));
   }),
-  row("fcvt.d.s", "D", OPCODE.opFp, { funct7: 0x21, rs2: 0 }, FORMAT.float1Rounded, (e) => {
+  row("fcvt.d.s", "D", OPCODE.opFp, { funct7: 0x21, rs2: 0 }, FORMAT.float1Exact, (e) => {
     // Exact, so the rounding mode only has to be a valid one.
     const rm = e.roundingMode();
     const value = e.f.local(I64);

@@ -46,6 +46,8 @@ export type Operand =
 export interface Format {
   readonly immediate: ImmediateKind;
   readonly operands: readonly Operand[];
+  /** Bits 14..12 are a rounding mode; said of any format with an operand `rm`. */
+  readonly rounds?: true;
 }
 
 /** Names of the operand formats of the 32-bit instructions. */
@@ -76,7 +78,9 @@ type FormatName =
   | "floatToInteger"
   | "floatToIntegerRounded"
   | "integerToFloat"
-  | "integerToFloatRounded";
+  | "integerToFloatRounded"
+  | "integerToFloatExact"
+  | "float1Exact";
 
 /** Operand formats of the 32-bit instructions. */
 export const FORMAT: Readonly<Record<FormatName, Format>> = {
@@ -107,6 +111,9 @@ export const FORMAT: Readonly<Record<FormatName, Format>> = {
   floatToIntegerRounded: { immediate: "none", operands: ["rd", "fs1", "rm"] },
   integerToFloat: { immediate: "none", operands: ["fd", "rs1"] },
   integerToFloatRounded: { immediate: "none", operands: ["fd", "rs1", "rm"] },
+  // Exact conversions have a rounding mode that must be valid and that nobody spells.
+  integerToFloatExact: { immediate: "none", operands: ["fd", "rs1"], rounds: true },
+  float1Exact: { immediate: "none", operands: ["fd", "fs1"], rounds: true },
 };
 
 /** WebAssembly functions that the semantics call; their definitions are in helpers.ts and softfloat*.ts. */
@@ -231,6 +238,8 @@ export type CompressedOperand =
 /** One 16-bit instruction: what it expands to says everything else. */
 export interface CompressedInstruction {
   readonly name: string;
+  /** The name that disassembly gives it, if it is another one. */
+  readonly spelling?: string;
   readonly extension: "C";
   readonly mask: number;
   readonly match: number;
@@ -313,7 +322,7 @@ export function row(
     extension,
     ...encoding(opcode, fields),
     format,
-    rounds: format.operands.includes("rm"),
+    rounds: format.rounds === true || format.operands.includes("rm"),
     emit,
   };
 }
