@@ -136,7 +136,8 @@ export function readVerityHeader(block: Uint8Array): VerityHeader {
   };
   if (block.length < 512) fail("truncated");
   const view = new DataView(block.buffer, block.byteOffset, 512);
-  const text = (at: number, length: number): string => String.fromCharCode(...block.subarray(at, at + length));
+  const text = (at: number, length: number): string =>
+    String.fromCharCode(...block.subarray(at, at + length));
   if (text(0, 8) !== signature) fail("signature missing");
   if (view.getUint32(8, true) !== 1 || view.getUint32(12, true) !== 1) fail("unknown version or hash type");
   if (text(32, 7) !== "sha256\0") fail("hash algorithm is not sha256");
@@ -197,7 +198,10 @@ export function verityReader(options: VerityReaderOptions): VerityReader {
     const from = top ? 0 : (index % digestsPerBlock) * digestSize;
     for (let i = 0; i < digestSize; i++) {
       if (digest[i] !== parent[from + i]) {
-        throw new DamagedBlockError(level === 0 ? index : (starts[level - 1] ?? 0) + index, level === 0 ? "data" : "hash");
+        throw new DamagedBlockError(
+          level === 0 ? index : (starts[level - 1] ?? 0) + index,
+          level === 0 ? "data" : "hash",
+        );
       }
     }
   };

@@ -383,7 +383,8 @@ function encodeXattrs(node: ErofsNode, path: string): Uint8Array {
   for (const name of [...node.xattrs.keys()].sort(byteOrder)) {
     const value = defined(node.xattrs.get(name), name);
     const known = xattrPrefixes.find(({ prefix }) => name.startsWith(prefix));
-    if (known === undefined) throw new UnwritableTreeError(path, `extended attribute ${name} has no known prefix`);
+    if (known === undefined)
+      throw new UnwritableTreeError(path, `extended attribute ${name} has no known prefix`);
     const suffix = name.slice(known.prefix.length);
     if (suffix.length > 255 || value.length > 0xffff) {
       throw new UnwritableTreeError(path, `extended attribute ${name} is too long`);
