@@ -56,6 +56,8 @@ export const RECORD_NAMES = [
   "hart",
   "futex-bucket",
   "host-process",
+  "pipe-page",
+  "tty-page",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

@@ -260,9 +260,31 @@ export class ListField<N extends RecordName, T extends RecordName> extends Field
   }
 }
 
-/** A field whose record type is not known yet: defineRecord gives it. */
-type Fields<N extends RecordName> = { readonly [name: string]: (name: N) => Field };
-type FieldsOf<F> = { readonly [K in keyof F]: F[K] extends (name: never) => infer T ? T : never };
+/** What a schema is written with: the kind of a field, and the record type that it refers to. */
+export interface Declaration<K extends FieldKindName, T extends RecordName = never> {
+  readonly kind: K;
+  readonly target?: T;
+  make(record: RecordName): Field;
+}
+type FieldKindName = "u32" | "i32" | "i64" | "ref" | "refs" | "words" | "bytes" | "lock" | "condition" | "link" | "list";
+/** The field that a declaration becomes in a record of type `N`. */
+type FieldOf<N extends RecordName, D> =
+  D extends Declaration<infer K, infer T>
+    ? {
+        u32: U32Field<N>;
+        i32: I32Field<N>;
+        i64: I64Field<N>;
+        ref: RefField<N, T>;
+        refs: RefsField<N, T>;
+        words: WordsField<N>;
+        bytes: BytesField<N>;
+        lock: LockField<N>;
+        condition: ConditionField<N>;
+        link: LinkField<N>;
+        list: ListField<N, T>;
+      }[K]
+    : never;
+type AnyDeclaration = Declaration<FieldKindName, RecordName>;
 
 export interface RecordSchema<N extends RecordName> {
   readonly name: N;
@@ -291,15 +313,15 @@ export function schemaOf(id: number): RecordSchema<RecordName> | undefined {
 }
 
 /** Declares the layout of record type `name`. Once for each name. */
-export function defineRecord<N extends RecordName, F extends { readonly [K in keyof F]: (name: N) => Field }>(
+export function defineRecord<N extends RecordName, F extends { readonly [name: string]: AnyDeclaration }>(
   name: N,
   declared: F,
-): FieldsOf<F> & RecordOperations<N> {
+): { readonly [K in keyof F]: FieldOf<N, F[K]> } & RecordOperations<N> {
   const fields: [string, Field][] = [];
   const byName: { [name: string]: Field } = {};
   let word = 0;
-  for (const [fieldName, make] of Object.entries(declared as unknown as Fields<N>)) {
-    const field = make(name);
+  for (const [fieldName, declaration] of Object.entries(declared)) {
+    const field = declaration.make(name);
     field.word = word;
     word += field.words;
     fields.push([fieldName, field]);
@@ -315,39 +337,37 @@ export function defineRecord<N extends RecordName, F extends { readonly [K in ke
     free: (tx, record) => release(tx, record),
     isLive: (view, address) => liveTypeAt(view, address) === id,
   };
-  return Object.assign(byName, operations) as unknown as FieldsOf<F> & RecordOperations<N>;
+  return Object.assign(byName, operations) as unknown as { readonly [K in keyof F]: FieldOf<N, F[K]> } & RecordOperations<N>;
 }
 
-// What schemas are written with. Each takes the name of the record type that it ends up in.
+// What schemas are written with.
 
-type Make<T> = T;
-
-export const u32 = (): (<N extends RecordName>(name: N) => Make<U32Field<N>>) => () => new U32Field();
-export const i32 = (): (<N extends RecordName>(name: N) => Make<I32Field<N>>) => () => new I32Field();
-export const i64 = (): (<N extends RecordName>(name: N) => Make<I64Field<N>>) => () => new I64Field();
-export const ref =
-  <T extends RecordName>(target: T): (<N extends RecordName>(name: N) => RefField<N, T>) =>
-  () =>
-    new RefField(target);
-export const refs =
-  <T extends RecordName>(target: T, length: number): (<N extends RecordName>(name: N) => RefsField<N, T>) =>
-  () =>
-    new RefsField(target, length);
-export const words =
-  (length: number): (<N extends RecordName>(name: N) => WordsField<N>) =>
-  () =>
-    new WordsField(length);
-export const bytes =
-  (length: number): (<N extends RecordName>(name: N) => BytesField<N>) =>
-  () =>
-    new BytesField(length);
-export const lock =
-  (name: LockName): (<N extends RecordName>(record: N) => LockField<N>) =>
-  () =>
-    new LockField(name);
-export const condition = (): (<N extends RecordName>(name: N) => ConditionField<N>) => () => new ConditionField();
-export const link = (): (<N extends RecordName>(name: N) => LinkField<N>) => (name) => new LinkField(name);
-export const list =
-  <T extends RecordName>(target: T): (<N extends RecordName>(name: N) => ListField<N, T>) =>
-  () =>
-    new ListField(target);
+export const u32 = (): Declaration<"u32"> => ({ kind: "u32", make: () => new U32Field() });
+export const i32 = (): Declaration<"i32"> => ({ kind: "i32", make: () => new I32Field() });
+export const i64 = (): Declaration<"i64"> => ({ kind: "i64", make: () => new I64Field() });
+export const ref = <T extends RecordName>(target: T): Declaration<"ref", T> => ({
+  kind: "ref",
+  make: () => new RefField(target),
+});
+export const refs = <T extends RecordName>(target: T, length: number): Declaration<"refs", T> => ({
+  kind: "refs",
+  make: () => new RefsField(target, length),
+});
+export const words = (length: number): Declaration<"words"> => ({
+  kind: "words",
+  make: () => new WordsField(length),
+});
+export const bytes = (length: number): Declaration<"bytes"> => ({
+  kind: "bytes",
+  make: () => new BytesField(length),
+});
+export const lock = (name: LockName): Declaration<"lock"> => ({ kind: "lock", make: () => new LockField(name) });
+export const condition = (): Declaration<"condition"> => ({
+  kind: "condition",
+  make: () => new ConditionField(),
+});
+export const link = (): Declaration<"link"> => ({ kind: "link", make: (record) => new LinkField(record) });
+export const list = <T extends RecordName>(target: T): Declaration<"list", T> => ({
+  kind: "list",
+  make: () => new ListField(target),
+});

@@ -1,0 +1,406 @@
+/**
+ * The scheduler: which task runs next, who sleeps until when, who waits for what.
+ *
+ *              start                pick
+ *     NEW ─────────────▶ READY ──────────────▶ RUNNING ──▶ DEAD
+ *                          ▲  ◀─── yield ───────┤
+ *                    wake  │                    │ park
+ *                          └───── WAITING ◀─────┤
+ *                          └───── STOPPED ◀─────┘
+ *
+ * One lock, one run queue (first in, first out), one heap of deadlines. Everything here is a few stores, so
+ * one lock serves two to eight harts; with more, the queue is the first thing to divide.
+ *
+ * A hart that finds nothing to do parks on the doorbell word. Whoever makes work rings it: at once if more is
+ * ready than the ringing hart itself will take next, else only if the work is still there when the hart's own
+ * task is preempted. So a ping-pong between two processes stays on one hart without a host call.
+ *
+ * Invariants
+ *   S1  A task is on the run queue if and only if its state is READY.
+ *   S2  A task is in the deadline heap at its timerIndex − 1 if and only if timerIndex ≠ 0; the heap is in
+ *       order.
+ *   S3  Every waiter is on its condition's list and on its task's; only tasks that are WAITING have waiters.
+ *   S4  A task is RUNNING on hart h if and only if h's current task is that task.
+ */
+
+import { assert } from "../base/assert.ts";
+import { errno } from "../base/errno.ts";
+import { HART_INTERRUPT } from "../base/hart-abi.ts";
+import { redoFree } from "../heap/allocator.ts";
+import { type HeapAddr, type HeapView, placeRoot } from "../heap/heap.ts";
+import { REDO, SLOT } from "../heap/layout.ts";
+import { append, next, remove } from "../heap/list.ts";
+import { defineRecord, i64, list, lock, type Ref, u32 } from "../heap/record.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { CONDITION } from "./condition.ts";
+import { RUN, Task, Waiter } from "./task.ts";
+import { registerRedo } from "./thread.ts";
+
+/** Harts that a machine can have. */
+export const HARTS_MAX = 8;
+
+export const Scheduler = defineRecord("scheduler", {
+  lock: lock("scheduler"),
+  queue: list("task"),
+  ready: u32(),
+  /** Goes up at every ring; idle harts wait on this word. Changed by atomic additions, not undone. */
+  doorbell: u32(),
+  /** Harts that are parked or about to be. Changed by atomic operations, not undone. */
+  idle: u32(),
+  /** Deadline heap: address of its words (task references), and how many. */
+  heapAt: u32(),
+  heapCount: u32(),
+  heapMax: u32(),
+  /** Set by a hart that has queued work without ringing. */
+  unrung: u32(),
+  nextWaitAt: i64(),
+});
+export type Scheduler = Ref<"scheduler">;
+
+export const Hart = defineRecord("hart", {
+  index: u32(),
+  /** Thread that is this hart, 0 if none. */
+  thread: u32(),
+  current: u32(),
+  /** Physical address ÷ 4 of the hart's block in the guest memory. */
+  blockAt: u32(),
+  /** Request slot from which it works. */
+  slot: u32(),
+  /** 1 while the hart is in user mode. Not undone: written by the hart alone. */
+  inUser: u32(),
+  /** Beats: goes up at every turn of the loop. */
+  beats: u32(),
+});
+export type Hart = Ref<"hart">;
+
+/** Places the scheduler and `harts` hart records. At boot. */
+export function createScheduler(tx: Transaction, harts: number, tasksMax: number): Scheduler {
+  const scheduler = Scheduler.allocate(tx);
+  tx.words[placeRoot(tx, "scheduler", 1)] = scheduler;
+  Scheduler.heapAt.init(tx, scheduler, placeRoot(tx, "timers", tasksMax));
+  Scheduler.heapMax.init(tx, scheduler, tasksMax);
+  const table = placeRoot(tx, "hart-records", HARTS_MAX + 1);
+  for (let i = 0; i < harts; i++) {
+    const hart = Hart.allocate(tx);
+    Hart.index.init(tx, hart, i);
+    tx.words[table + i] = hart;
+  }
+  tx.words[table + HARTS_MAX] = harts;
+  return scheduler;
+}
+
+export function schedulerOf(view: HeapView): Scheduler {
+  return view.words[view.root("scheduler")]! as Scheduler;
+}
+
+export function hartCount(view: HeapView): number {
+  return view.words[view.root("hart-records") + HARTS_MAX]!;
+}
+
+export function hartOf(view: HeapView, index: number): Hart {
+  return view.words[view.root("hart-records") + index]! as Hart;
+}
+
+/** Makes every idle hart look for work, and every busy one leave user mode soon. */
+export function ringDoorbell(view: HeapView, harts: number = HARTS_MAX): void {
+  const at = Scheduler.doorbell.at(schedulerOf(view));
+  Atomics.add(view.words, at, 1);
+  Atomics.notify(view.words, at, harts);
+}
+
+/** Sets the interrupt word of hart `index`: it leaves translated code at the next taken control transfer. */
+export function interruptHart(view: HeapView, index: number): void {
+  Atomics.store(view.memory, Hart.blockAt.get(view, hartOf(view, index)) + (HART_INTERRUPT >> 2), 1);
+}
+
+// --- the run queue ------------------------------------------------------------------------------------------
+
+/** Makes a task that is not on the queue ready, with the scheduler's lock held. */
+function enqueue(tx: Transaction, scheduler: Scheduler, task: Task): void {
+  append(tx, Scheduler.queue, scheduler, Task.queueLinks, task);
+  Scheduler.ready.set(tx, scheduler, Scheduler.ready.get(tx, scheduler) + 1);
+  Task.run.set(tx, task, RUN.READY);
+}
+
+/** Starts a new task. */
+export function startTask(tx: Transaction, task: Task): void {
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  assert(Task.run.get(tx, task) === RUN.NEW, "task started twice");
+  enqueue(tx, scheduler, task);
+  tx.afterCommit(REDO.doorbell, 0);
+}
+
+/** Takes the first ready task for hart `hart`; 0 if there is none. */
+export function pickTask(tx: Transaction, hart: Hart): Task {
+  const scheduler = schedulerOf(tx);
+  if (Scheduler.queue.isEmpty(tx, scheduler)) return 0 as Task;
+  Scheduler.lock.acquire(tx, scheduler);
+  const task = Scheduler.queue.first(tx, scheduler);
+  if (task === 0) return task;
+  remove(tx, Scheduler.queue, scheduler, Task.queueLinks, task);
+  Scheduler.ready.set(tx, scheduler, Scheduler.ready.get(tx, scheduler) - 1);
+  Task.run.set(tx, task, RUN.RUNNING);
+  Task.hart.set(tx, task, Hart.index.get(tx, hart));
+  Hart.current.set(tx, hart, task);
+  return task;
+}
+
+/** Puts the running task behind the others. */
+export function yieldTask(tx: Transaction, hart: Hart, task: Task): void {
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  leaveHart(tx, hart, task);
+  enqueue(tx, scheduler, task);
+}
+
+/** Ends the running task's time on its hart with state `run` (STOPPED or DEAD). */
+export function retireTask(tx: Transaction, hart: Hart, task: Task, run: number): void {
+  Scheduler.lock.acquire(tx, schedulerOf(tx));
+  leaveHart(tx, hart, task);
+  Task.run.set(tx, task, run);
+}
+
+function leaveHart(tx: Transaction, hart: Hart, task: Task): void {
+  assert(Task.run.get(tx, task) === RUN.RUNNING && Hart.current.get(tx, hart) === task, "task is not on this hart");
+  Hart.current.set(tx, hart, 0);
+}
+
+/** Whether another task is ready to run. */
+export function othersReady(view: HeapView): boolean {
+  return !Scheduler.queue.isEmpty(view, schedulerOf(view));
+}
+
+// --- waiting ------------------------------------------------------------------------------------------------
+
+/**
+ * Parks the running task until one of the conditions that its request has noted is signalled, until `wakeAt`
+ * (monotonic ns; 0: no limit), or until a signal comes. False if one of the conditions has changed since it
+ * was noted, or the task has something to attend to: then the request must run again at once.
+ *
+ * The second half of the first kind of wait (rule R1), one transaction.
+ */
+export function parkTask(tx: Transaction, hart: Hart, task: Task, wakeAt: number, interruptible: boolean): boolean {
+  const w = tx.words;
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const count = w[tx.slotAt + SLOT.waitCount]!;
+  for (let i = 0; i < count; i++) {
+    const waiter = Waiter.allocate(tx);
+    const at = w[tx.slotAt + SLOT.waits + i * 2]!;
+    Waiter.task.init(tx, waiter, task);
+    Waiter.condition.init(tx, waiter, at);
+    const first = w[at + CONDITION.waiters]! as Waiter;
+    tx.storeFresh(waiter + Waiter.conditionLinks.word, first);
+    if (first !== 0) tx.store(first + Waiter.conditionLinks.word + 1, waiter);
+    tx.store(at + CONDITION.waiters, waiter);
+    append(tx, Task.waiters, task, Waiter.taskLinks, waiter);
+  }
+  if (wakeAt > 0) insertDeadline(tx, scheduler, task, wakeAt);
+  leaveHart(tx, hart, task);
+  Task.interruptible.set(tx, task, interruptible ? 1 : 0);
+  Task.run.set(tx, task, RUN.WAITING);
+  // The registrations must be visible before the counters are read again (condition.ts); an atomic exchange
+  // of a word that nobody else writes is the barrier.
+  Atomics.exchange(w, Hart.beats.at(hart), (w[Hart.beats.at(hart)]! + 1) | 0);
+  for (let i = 0; i < count; i++) {
+    const pair = tx.slotAt + SLOT.waits + i * 2;
+    if (Atomics.load(w, w[pair]! + CONDITION.counter) !== w[pair + 1]) {
+      tx.rollback();
+      return false;
+    }
+  }
+  const attention = Atomics.load(w, Task.attention.at(task));
+  if (interruptible ? attention !== 0 : (attention & 2) !== 0) {
+    tx.rollback();
+    return false;
+  }
+  tx.commit();
+  return true;
+}
+
+/** Makes a waiting task ready, with the scheduler's lock held, in a system transaction. */
+function wakeWaiting(tx: Transaction, scheduler: Scheduler, task: Task): void {
+  for (let waiter = Task.waiters.first(tx, task); waiter !== 0; ) {
+    const after = next(tx, Waiter.taskLinks, waiter);
+    unlinkWaiter(tx, waiter);
+    waiter = after;
+  }
+  tx.store(Task.waiters.at(task), 0);
+  tx.store(Task.waiters.at(task) + 1, 0);
+  if (Task.timerIndex.get(tx, task) !== 0) removeDeadline(tx, scheduler, task);
+  enqueue(tx, scheduler, task);
+}
+
+/** Takes a waiter off its condition's list and frees it. */
+function unlinkWaiter(tx: Transaction, waiter: Waiter): void {
+  const links = waiter + Waiter.conditionLinks.word;
+  const after = tx.words[links]!;
+  const before = tx.words[links + 1]!;
+  if (before === 0) tx.store(Waiter.condition.get(tx, waiter) + CONDITION.waiters, after);
+  else tx.store(before + Waiter.conditionLinks.word, after);
+  if (after !== 0) tx.store(after + Waiter.conditionLinks.word + 1, before);
+  redoFree(tx, waiter);
+}
+
+/** Waiters that a task may have for its waking to fit in one system log; more are taken off in parts. */
+const WAITERS_AT_ONCE = 16;
+
+/** Takes off up to WAITERS_AT_ONCE waiters of a task; true when none is left. */
+function shedWaiters(tx: Transaction, task: Task): boolean {
+  for (let i = 0; i < WAITERS_AT_ONCE; i++) {
+    const waiter = Task.waiters.first(tx, task);
+    if (waiter === 0) return true;
+    remove(tx, Task.waiters, task, Waiter.taskLinks, waiter);
+    unlinkWaiter(tx, waiter);
+  }
+  return Task.waiters.isEmpty(tx, task);
+}
+
+/** Wakes `task` if it waits; in a system transaction. False: not all done yet. */
+function wakeStep(tx: Transaction, scheduler: Scheduler, task: Task): boolean {
+  if (!shedWaiters(tx, task)) return false;
+  wakeWaiting(tx, scheduler, task);
+  ringForWork(tx, scheduler);
+  return true;
+}
+
+function ringForWork(tx: Transaction, scheduler: Scheduler): void {
+  if (Scheduler.ready.get(tx, scheduler) >= 2) ringDoorbell(tx, 1);
+}
+
+registerRedo(REDO.wake, (tx, condition) => {
+  if (Atomics.load(tx.words, condition + CONDITION.waiters) === 0) return true;
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const waiter = tx.words[condition + CONDITION.waiters]! as Waiter;
+  if (waiter === 0) return true;
+  wakeStep(tx, scheduler, Waiter.task.get(tx, waiter));
+  return tx.words[condition + CONDITION.waiters] === 0;
+});
+
+// Somebody changed a task's attention: wake it if it waits, interrupt its hart if it runs.
+registerRedo(REDO.task, (tx, address) => {
+  const task = address as Task;
+  if (!Task.isLive(tx, task)) return true;
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const run = Task.run.get(tx, task);
+  if (run === RUN.RUNNING) interruptHart(tx, Task.hart.get(tx, task));
+  const exiting = (Task.attention.get(tx, task) & 2) !== 0;
+  if (run === RUN.WAITING && (Task.interruptible.get(tx, task) !== 0 || exiting)) return wakeStep(tx, scheduler, task);
+  if (run === RUN.STOPPED && (exiting || (Task.attention.get(tx, task) & 4) === 0)) {
+    enqueue(tx, scheduler, task);
+    ringForWork(tx, scheduler);
+  }
+  return true;
+});
+
+registerRedo(REDO.doorbell, (tx) => {
+  ringDoorbell(tx, 1);
+  return true;
+});
+
+/** Asks that `task` look at its attention word, once the transaction has committed. */
+export function nudgeTask(tx: Transaction, task: Task): void {
+  tx.afterCommit(REDO.task, task);
+}
+
+// --- deadlines ----------------------------------------------------------------------------------------------
+// A binary heap of task references, earliest first.
+
+function deadlineAt(view: HeapView, scheduler: Scheduler, index: number): Task {
+  return view.words[Scheduler.heapAt.get(view, scheduler) + index]! as Task;
+}
+
+function place(tx: Transaction, scheduler: Scheduler, index: number, task: Task): void {
+  tx.store(Scheduler.heapAt.get(tx, scheduler) + index, task);
+  Task.timerIndex.set(tx, task, index + 1);
+}
+
+function insertDeadline(tx: Transaction, scheduler: Scheduler, task: Task, at: number): void {
+  const count = Scheduler.heapCount.get(tx, scheduler);
+  if (count >= Scheduler.heapMax.get(tx, scheduler)) throw errno.ENOMEM;
+  Task.wakeAt.set(tx, task, at);
+  Scheduler.heapCount.set(tx, scheduler, count + 1);
+  siftUp(tx, scheduler, count, task);
+}
+
+function siftUp(tx: Transaction, scheduler: Scheduler, from: number, task: Task): void {
+  let index = from;
+  const at = Task.wakeAt.get(tx, task);
+  while (index > 0) {
+    const parent = (index - 1) >> 1;
+    const other = deadlineAt(tx, scheduler, parent);
+    if (Task.wakeAt.get(tx, other) <= at) break;
+    place(tx, scheduler, index, other);
+    index = parent;
+  }
+  place(tx, scheduler, index, task);
+}
+
+function siftDown(tx: Transaction, scheduler: Scheduler, from: number, task: Task): void {
+  const count = Scheduler.heapCount.get(tx, scheduler);
+  const at = Task.wakeAt.get(tx, task);
+  let index = from;
+  for (;;) {
+    let child = index * 2 + 1;
+    if (child >= count) break;
+    let other = deadlineAt(tx, scheduler, child);
+    if (child + 1 < count) {
+      const right = deadlineAt(tx, scheduler, child + 1);
+      if (Task.wakeAt.get(tx, right) < Task.wakeAt.get(tx, other)) {
+        child++;
+        other = right;
+      }
+    }
+    if (Task.wakeAt.get(tx, other) >= at) break;
+    place(tx, scheduler, index, other);
+    index = child;
+  }
+  place(tx, scheduler, index, task);
+}
+
+function removeDeadline(tx: Transaction, scheduler: Scheduler, task: Task): void {
+  const index = Task.timerIndex.get(tx, task) - 1;
+  const count = Scheduler.heapCount.get(tx, scheduler) - 1;
+  assert(index >= 0 && index <= count && deadlineAt(tx, scheduler, index) === task, "deadline heap out of order");
+  const last = deadlineAt(tx, scheduler, count);
+  Scheduler.heapCount.set(tx, scheduler, count);
+  Task.timerIndex.set(tx, task, 0);
+  tx.store(Scheduler.heapAt.get(tx, scheduler) + count, 0);
+  if (last === task) return;
+  if (index > 0 && Task.wakeAt.get(tx, deadlineAt(tx, scheduler, (index - 1) >> 1)) > Task.wakeAt.get(tx, last)) {
+    siftUp(tx, scheduler, index, last);
+  } else siftDown(tx, scheduler, index, last);
+}
+
+/** The earliest deadline, monotonic ns; 0 if there is none. Without the lock: a hint. */
+export function nextDeadline(view: HeapView): number {
+  const scheduler = schedulerOf(view);
+  if (Scheduler.heapCount.get(view, scheduler) === 0) return 0;
+  const task = deadlineAt(view, scheduler, 0);
+  return task === 0 ? 0 : Task.wakeAt.get(view, task);
+}
+
+/** Wakes one task whose deadline has passed; false if there is none. A transaction of its own. */
+export function wakeDue(tx: Transaction, now: number): boolean {
+  const scheduler = schedulerOf(tx);
+  if (Scheduler.heapCount.get(tx, scheduler) === 0) return false;
+  tx.beginSystem();
+  Scheduler.lock.acquire(tx, scheduler);
+  let woke = false;
+  const count = Scheduler.heapCount.get(tx, scheduler);
+  const task = count === 0 ? (0 as Task) : deadlineAt(tx, scheduler, 0);
+  if (task !== 0 && Task.wakeAt.get(tx, task) <= now) {
+    wakeStep(tx, scheduler, task);
+    woke = true;
+  }
+  tx.endSystem();
+  return woke;
+}
+
+/** The doorbell word, for parking: read it, look for work, then wait for it to change. */
+export function doorbellAt(view: HeapView): HeapAddr {
+  return Scheduler.doorbell.at(schedulerOf(view));
+}

@@ -1,0 +1,250 @@
+/**
+ * Tasks and processes. A process is what has a pid, an address space and files; a task is a thread of one,
+ * what a hart runs. A process group and a session are numbers that processes carry, as in POSIX; the record
+ * "kernel" holds what exists once.
+ *
+ * Which lock guards what
+ *   Kernel.tree        the process tree: parent, children, tasks, group, session, states that wait() sees,
+ *                      the pid table, the free task numbers
+ *   Process.signals    signal actions, pending sets, masks of the process's tasks, `attention`
+ *   scheduler's lock   a task's run state, its place on the run queue, its waiters, its deadline
+ *   the running hart   registers, and the fields under "of the request", which only the task's own system
+ *                      call changes
+ *
+ * Invariants
+ *   P1  Every process but the first has a live parent that lists it among its children.
+ *   P2  A pid in the table leads to the process or task that carries it; every process and task is there.
+ *   P3  A process lists exactly its tasks; a zombie lists none.
+ *   P4  A task number (register file) belongs to exactly one live task or to the free stack.
+ */
+
+import { condition, defineRecord, i32, i64, link, list, lock, ref, type Ref, u32, words } from "../heap/record.ts";
+
+/** Run states of a task. */
+export const RUN = {
+  /** Made, not started. */
+  NEW: 0,
+  /** On the run queue. */
+  READY: 1,
+  /** On a hart. */
+  RUNNING: 2,
+  /** Waiting for conditions, a deadline or a signal. */
+  WAITING: 3,
+  /** Stopped by a signal; only SIGCONT and SIGKILL end that. */
+  STOPPED: 4,
+  /** Ended; the record goes when its last reference does. */
+  DEAD: 5,
+} as const;
+
+/** Life of a process as wait(2) sees it. */
+export const LIFE = { ALIVE: 0, ZOMBIE: 1 } as const;
+
+/** Bits of Task.attention: what a task must look at before it goes on in user mode. */
+export const ATTENTION = {
+  /** A signal may be deliverable. */
+  SIGNAL: 1,
+  /** The process is ending (exit_group, fatal signal, exec by another thread): this task must end. */
+  EXIT: 2,
+  /** The process is stopped. */
+  STOP: 4,
+  /** The mask saved by sigsuspend, ppoll or pselect has to be put back. */
+  RESTORE_MASK: 8,
+} as const;
+
+export const Kernel = defineRecord("kernel", {
+  tree: lock("process-tree"),
+  /** Where the search for the next free pid begins. */
+  lastPid: u32(),
+  processes: u32(),
+  tasks: u32(),
+  /** Word address of the stack of free task numbers, and its height. */
+  freeTasksAt: u32(),
+  freeTasks: u32(),
+  taskMax: u32(),
+  /** Nanoseconds of the monotonic clock at boot. */
+  bootedAt: i64(),
+  init: ref("process"),
+  /** All processes. */
+  all: list("process"),
+  hostname: words(17),
+  domainname: words(17),
+  /** Signalled when the last process has ended, and for host calls that wait for a process. */
+  changed: condition(),
+  /** Seed mixed into what the kernel makes up (AT_RANDOM, address layout). */
+  forks: u32(),
+});
+export type Kernel = Ref<"kernel">;
+
+export const Process = defineRecord("process", {
+  pid: u32(),
+  parent: ref("process"),
+  siblings: link(),
+  children: list("process"),
+  allLinks: link(),
+  tasks: list("task"),
+  taskCount: u32(),
+  group: u32(),
+  session: u32(),
+  life: u32(),
+  /** Status word for wait(2), once the process is a zombie. */
+  exitStatus: u32(),
+  /** Signal sent to the parent at the end (SIGCHLD, or what clone asked for). */
+  exitSignal: u32(),
+  /** Stop or continue that wait(2) has not reported yet: 0, or the status word. */
+  unreportedStop: u32(),
+  unreportedContinue: u32(),
+  /** Set while the process is stopped by a signal: its number. */
+  stoppedBy: u32(),
+  /** Set when the process must end: its status word | 0x10000. */
+  ending: u32(),
+  /** Changes of children that wait(2) looks for. */
+  childChanged: condition(),
+  /** Signalled when the process has executed another program or ended: vfork's parent waits for it. */
+  released: condition(),
+  space: ref("address-space"),
+  handlers: ref("signal-handlers"),
+  limits: ref("limits"),
+  /** Controlling terminal, if any; guarded by the tree lock. */
+  terminal: u32(),
+  hasExecuted: u32(),
+  /** comm: 16 bytes in 4 words. */
+  /** Process-directed pending signals: two words of bits, bit n−1 for signal n. */
+  signals: lock("signal"),
+  pending: words(2),
+  queue: list("queued-signal"),
+  /** alarm and setitimer(ITIMER_REAL). */
+  realTimer: ref("timer"),
+  realInterval: i64(),
+  startedAt: i64(),
+  /** User time in taken transfers is not known; nanoseconds on a hart, for times(2) and getrusage(2). */
+  userTime: i64(),
+  systemTime: i64(),
+  childrenUserTime: i64(),
+  childrenSystemTime: i64(),
+  minorFaults: u32(),
+  /** The program: file (for /proc/self/exe), and where argv and envp lie in the space. */
+  executable: ref("file"),
+  argumentsStart: i64(),
+  argumentsEnd: i64(),
+  environmentStart: i64(),
+  environmentEnd: i64(),
+  dumpable: u32(),
+  noNewPrivileges: u32(),
+  parentDeathSignal: u32(),
+  childSubreaper: u32(),
+  /** A host process handle that waits for this process's end, if the host started it. */
+  hostHandle: u32(),
+  umaskUnused: u32(),
+});
+export type Process = Ref<"process">;
+
+export const Task = defineRecord("task", {
+  /** Hot fields first: they share cache lines. */
+  attention: u32(),
+  run: u32(),
+  /** Physical address ÷ 4 of the register file. */
+  registers: u32(),
+  process: ref("process"),
+  space: ref("address-space"),
+  files: ref("file-table"),
+  fs: ref("fs-context"),
+  credentials: ref("credentials"),
+  /** Blocked signals. */
+  mask: words(2),
+  /** Task-directed pending signals. */
+  pending: words(2),
+  tid: u32(),
+  /** Index of the register file. */
+  number: u32(),
+  taskLinks: link(),
+  /** Scheduling. */
+  queueLinks: link(),
+  hart: i32(),
+  /** Waiters that this task has registered. */
+  waiters: list("waiter"),
+  /** When the wait ends by itself, monotonic ns; 0: never. Position in the timer heap + 1; 0: not there. */
+  wakeAt: i64(),
+  timerIndex: u32(),
+  /** The wait may be ended by signals (1) or only by fatal ones (0). */
+  interruptible: u32(),
+  queue: list("queued-signal"),
+  /** Of the request: state of a system call that waits over several attempts. */
+  deadline: i64(),
+  savedMask: words(2),
+  futexWaiter: ref("futex-waiter"),
+  progress: u32(),
+  progressDetail: u32(),
+  attempts: u32(),
+  /** Child made by vfork that still runs on this task's memory. */
+  vforkChild: ref("process"),
+  /** Alternate signal stack. */
+  stackBase: i64(),
+  stackSize: i64(),
+  stackFlags: u32(),
+  clearTid: i64(),
+  robustList: i64(),
+  robustLength: u32(),
+  name: words(4),
+  /** Nanoseconds of the monotonic clock when the task last came onto a hart; time it has run. */
+  since: i64(),
+  runTime: i64(),
+  switches: u32(),
+  /** A host call that this task carries out, if it is one of the kernel's own (host-call.ts). */
+  hostCall: ref("host-call"),
+  personality: u32(),
+});
+export type Task = Ref<"task">;
+
+export const SignalHandlers = defineRecord("signal-handlers", {
+  lock: lock("signal-handlers"),
+  references: i32(),
+  /** For each signal 1–64, SIGACTION_WORDS words: handler (2), flags (2), mask (2). */
+  actions: words(64 * 6),
+});
+export type SignalHandlers = Ref<"signal-handlers">;
+
+export const QueuedSignal = defineRecord("queued-signal", {
+  links: link(),
+  signal: u32(),
+  code: i32(),
+  errno: i32(),
+  pid: u32(),
+  uid: u32(),
+  status: i32(),
+  address: i64(),
+  /** si_value or si_utime/si_stime: two raw words. */
+  value: words(2),
+  timer: u32(),
+});
+export type QueuedSignal = Ref<"queued-signal">;
+
+/** Resource limits: for each of Linux's 16, soft and hard as raw 64-bit pairs. */
+export const Limits = defineRecord("limits", {
+  references: i32(),
+  lock: lock("task"),
+  values: words(16 * 4),
+});
+export type Limits = Ref<"limits">;
+
+export const Waiter = defineRecord("waiter", {
+  task: ref("task"),
+  /** Condition that the task waits for. */
+  condition: u32(),
+  conditionLinks: link(),
+  taskLinks: link(),
+});
+export type Waiter = Ref<"waiter">;
+
+export const FutexWaiter = defineRecord("futex-waiter", {
+  links: link(),
+  task: ref("task"),
+  /** Key: the frame or the space, and the address inside. */
+  keyObject: u32(),
+  keyOffset: i64(),
+  bitset: u32(),
+  woken: u32(),
+  bucket: u32(),
+  /** Signalled when it is woken. */
+  condition: condition(),
+});
+export type FutexWaiter = Ref<"futex-waiter">;
