@@ -36,8 +36,14 @@ const IMPORTS: Readonly<Record<"syscall" | "fault" | "csr", Signature>> = {
   csr: { parameters: [I32, I32], result: I32 },
 };
 
-/** The interpreter's module. It is the same at every call. */
-export function buildTier0(): Uint8Array<ArrayBuffer> {
+/** What a build may have beside the interpreter. */
+export interface Tier0Options {
+  /** Counts executed instructions in the 64-bit word at this offset of the register file. For measurements. */
+  readonly countAt?: number;
+}
+
+/** The interpreter's module. It is the same at every call with the same options. */
+export function buildTier0({ countAt }: Tier0Options = {}): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder(CODE_CAPACITY);
   const names = new FunctionNames();
   module.importSharedMemory("env", "memory", 1, MAXIMUM_PAGES);
@@ -53,7 +59,7 @@ export function buildTier0(): Uint8Array<ArrayBuffer> {
     ...MEMORY_HELPERS,
   ]);
   const run = module.declare({ parameters: [I32, I32], result: I32 });
-  module.define(run, (f) => emitInterpreter(f, names, tables));
+  module.define(run, (f) => emitInterpreter(f, names, tables, countAt));
   module.exportFunction("run", run);
   return module.finish();
 }
@@ -67,7 +73,12 @@ function atPageEdge(pc: Expr): Expr {
     .gtU(PAGE_SIZE - 8);
 }
 
-function emitInterpreter(f: FunctionBuilder, names: FunctionNames, tables: Expr): void {
+function emitInterpreter(
+  f: FunctionBuilder,
+  names: FunctionNames,
+  tables: Expr,
+  countAt: number | undefined,
+): void {
   const call = names.call;
   const regs = f.parameter(0);
   const hart = f.parameter(1);
@@ -101,6 +112,9 @@ function emitInterpreter(f: FunctionBuilder, names: FunctionNames, tables: Expr)
         f.set(raw, load(LOAD.i32, delta.add(pc.wrap())));
         f.br(next);
       };
+      if (countAt !== undefined) {
+        f.store(STORE.i64, regs, load(LOAD.i64, regs, countAt).add(1), countAt);
+      }
       f.block((interrupted) => {
         f.block((jump) => {
           f.block((illegalWide) => {

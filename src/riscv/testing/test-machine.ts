@@ -2,7 +2,7 @@
  * A machine for tests: one address space and one register file in a shared memory of its own, laid out as
  * base/hart-abi.ts says, with the interpreter over it. Frames are handed out in order and never freed.
  */
-import { assert, defined } from "../../base/assert.ts";
+import { assert } from "../../base/assert.ts";
 import {
   ENTRY_INVALID,
   HART_BLOCK_BYTES,
@@ -21,6 +21,7 @@ import {
   REG_ROOT,
   REG_TRAP_VALUE,
   REG_X,
+  REGISTER_FILE_BYTES,
   ROOT_BYTES,
 } from "../../base/hart-abi.ts";
 import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../tier0.ts";
@@ -42,7 +43,19 @@ export interface Permissions {
 /** Handlers of a test; the default ones leave. */
 export type TestImports = Partial<Pick<Tier0Imports, "syscall" | "fault" | "csr">>;
 
-let compiled: WasmModule | undefined;
+/** Where a counting interpreter counts: the last word of the register file. */
+const COUNT_AT = REGISTER_FILE_BYTES - 8;
+
+const compiled: { plain?: WasmModule; counted?: WasmModule } = {};
+
+function interpreter(counted: boolean): WasmModule {
+  if (counted) {
+    compiled.counted ??= new WebAssembly.Module(buildTier0({ countAt: COUNT_AT }));
+    return compiled.counted;
+  }
+  compiled.plain ??= new WebAssembly.Module(buildTier0());
+  return compiled.plain;
+}
 
 export class TestMachine {
   readonly memory: WasmMemory;
@@ -55,7 +68,7 @@ export class TestMachine {
   readonly #emptyLeaf: number;
   #next: number;
 
-  constructor(imports: TestImports = {}, megabytes = 16) {
+  constructor(imports: TestImports = {}, megabytes = 16, counted = false) {
     const pages = (megabytes * 1024 * 1024) / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
@@ -68,8 +81,7 @@ export class TestMachine {
     this.setWord(REG_ROOT, this.root);
     this.setLong(REG_RESERVATION, -1n);
     this.setWord(REG_BUDGET, 0x7fffffff);
-    compiled ??= new WebAssembly.Module(buildTier0());
-    this.#tier0 = instantiateTier0(compiled, {
+    this.#tier0 = instantiateTier0(interpreter(counted), {
       memory: this.memory,
       tables: TABLES,
       syscall: imports.syscall ?? (() => 1),
@@ -166,6 +178,11 @@ export class TestMachine {
     this.setWord(REG_FRM, value);
   }
 
+  /** Instructions executed, by a machine that counts. */
+  get instructions(): bigint {
+    return this.long(COUNT_AT);
+  }
+
   /** Writes 16-bit or 32-bit instructions at `va`, which is mapped; returns the va behind them. */
   writeCode(va: number, words: readonly number[]): number {
     let at = va;
@@ -180,6 +197,6 @@ export class TestMachine {
   }
 
   run(): number {
-    return defined(this.#tier0, "interpreter").run(REGS, HART);
+    return this.#tier0.run(REGS, HART);
   }
 }
