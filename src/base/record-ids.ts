@@ -58,6 +58,9 @@ export const RECORD_NAMES = [
   "host-process",
   "pipe-page",
   "tty-page",
+  "file-system",
+  "vfs-state",
+  "xattr",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];
