@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 out=bin
 cc=${CC:-riscv64-linux-gnu-gcc}
 strip=${STRIP:-riscv64-linux-gnu-strip}
-arch="-march=rv64gc -mabi=lp64d"
+arch="-march=rv64gc -mabi=lp64d -msmall-data-limit=0"
 native=
 if [ "${1:-}" = --native ]; then
   native=1 out=$2 cc=${CC:-gcc} strip=strip arch=
@@ -15,7 +15,7 @@ if [ "${1:-}" = --native ]; then
 fi
 only=${1:-}
 mkdir -p "$out"
-flags="-std=gnu17 -Os -Wall -Wextra -Wno-unused-parameter -g0 -fno-ident -ffile-prefix-map=$PWD=. -ffunction-sections -Wl,--gc-sections -Wl,--build-id=none"
+flags="-std=gnu17 -Os -Wall -Wextra -Wno-unused-parameter -Wno-return-type -Wno-infinite-recursion -Wno-array-bounds -g0 -fno-ident -ffile-prefix-map=$PWD=. -ffunction-sections -Wl,--gc-sections -Wl,--build-id=none"
 bare="-ffreestanding -fno-builtin -nostdlib -static -fno-pie -no-pie -fno-stack-protector -fcf-protection=none
   -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-strict-aliasing -Wl,-z,noexecstack"
 [ -n "$native" ] || bare=$(printf '%s' "$bare" | sed 's/-fcf-protection=none//')

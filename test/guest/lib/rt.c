@@ -2,7 +2,9 @@
 
 char **environ;
 u64 *auxv;
-static const char *program = "";
+char *selfPath;
+int probeCode;
+void *probeAddr;
 static const char *section = "";
 static int okCount, failCount;
 
@@ -40,6 +42,7 @@ __attribute__((used)) void startC(u64 *sp) {
   char **e = environ;
   while (*e) e++;
   auxv = (u64 *)(e + 1);
+  selfPath = argv[0];
   exit_group(main(argc, argv));
 }
 
@@ -260,6 +263,12 @@ int statusIs(const char *name, int got, int want) {
 }
 void note(const char *text) { print("note %s%s%s\n", section, *section ? ": " : "", text); }
 
+/// Every section has its own directory, made in the current one.
+static void enterScratch(const char *name) {
+  mkdir(name, 0755);
+  if (chdir(name) < 0) note("no scratch directory");
+}
+
 static void runInChild(const struct section *s) {
   int fds[2], counts[2] = {0, 0}, st = 0;
   if (pipe2(fds, O_CLOEXEC) < 0) {
@@ -276,6 +285,7 @@ static void runInChild(const struct section *s) {
     okCount = failCount = 0;
     struct __kernel_old_itimerval limit = {{0, 0}, {30, 0}};
     SYS(setitimer, 0, &limit, 0);
+    enterScratch(s->name);
     s->run();
     counts[0] = okCount;
     counts[1] = failCount;
@@ -283,9 +293,11 @@ static void runInChild(const struct section *s) {
     exit_group(0);
   }
   close(fds[1]);
+  // The child's end comes first: a process it left behind may still hold the pipe.
+  wait4(pid, &st, 0, 0);
+  fcntl(fds[0], F_SETFL, O_NONBLOCK);
   long n = read(fds[0], counts, sizeof counts);
   close(fds[0]);
-  wait4(pid, &st, 0, 0);
   if (n == (long)sizeof counts) {
     okCount += counts[0];
     failCount += counts[1];
@@ -297,8 +309,8 @@ static void runInChild(const struct section *s) {
   bad(s->name, why);
 }
 
-int runSections(const char *name, const struct section *s, int n, int argc, char **argv) {
-  program = name;
+int runSections(const char *program, const struct section *s, int n, int argc, char **argv) {
+  (void)program;
   int direct = argc > 1 && !strcmp(argv[1], "-n");
   int first = direct ? 2 : 1;
   for (int i = 0; i < n; i++) {
@@ -307,7 +319,9 @@ int runSections(const char *name, const struct section *s, int n, int argc, char
     if (!chosen) continue;
     if (direct) {
       section = s[i].name;
+      enterScratch(s[i].name);
       s[i].run();
+      chdir("..");
       section = "";
     } else
       runInChild(&s[i]);
@@ -379,4 +393,54 @@ void *stackTop(usize n) {
 int waitFor(volatile int *p) {
   for (int i = 0; i < 2000 && !*p; i++) sleepMs(1);
   return *p;
+}
+
+#if defined(__riscv)
+__asm__(
+    "probeLoadCode: lbu a0, 0(a0)\nli a0, 0\nret\n"
+    "probeStoreCode: sb zero, 0(a0)\nli a0, 0\nret\n"
+    "probeCallCode: jr a0\n"
+    "probeFailed: li a0, 1\nret\n");
+#else
+__asm__(
+    "probeLoadCode: movb (%rdi), %al\nxor %eax, %eax\nret\n"
+    "probeStoreCode: movb $0, (%rdi)\nxor %eax, %eax\nret\n"
+    "probeCallCode: jmp *%rdi\n"
+    "probeFailed: mov $1, %eax\nret\n");
+#endif
+int probeLoadCode(const void *);
+int probeStoreCode(const void *);
+int probeCallCode(const void *);
+void probeFailed(void);
+static volatile int probeSignal;
+static void onProbe(int sig, siginfo_t *info, void *context) {
+  probeSignal = sig;
+  probeCode = info->si_code;
+  probeAddr = info->si_addr;
+  CTX_PC(context) = (u64)probeFailed;
+}
+static int probe(int (*code)(const void *), const void *p) {
+  static const u8 signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE};
+  struct ksigaction old[sizeof signals];
+  for (usize i = 0; i < sizeof signals; i++) {
+    SYS(rt_sigaction, signals[i], 0, &old[i], 8);
+    handle(signals[i], onProbe, SA_SIGINFO | SA_NODEFER | SA_ONSTACK, 0);
+  }
+  probeSignal = probeCode = 0;
+  probeAddr = NULL;
+  code(p);
+  for (usize i = 0; i < sizeof signals; i++) SYS(rt_sigaction, signals[i], &old[i], 0, 8);
+  return probeSignal;
+}
+int probeLoad(const void *p) { return probe(probeLoadCode, p); }
+int probeStore(void *p) { return probe(probeStoreCode, p); }
+int probeCall(const void *p) { return probe(probeCallCode, p); }
+
+int startThread(struct thread *t, int (*fn)(void *), void *arg) {
+  t->stack = (u8 *)stackTop(65536);
+  t->tid = 1;
+  return clone_fn(fn, arg, THREAD_FLAGS, t->stack, &t->tid, t->stack - 65536, &t->tid) > 0;
+}
+void joinThread(struct thread *t) {
+  for (u32 v; (v = __atomic_load_n(&t->tid, __ATOMIC_ACQUIRE)) != 0;) futex(&t->tid, FUTEX_WAIT, v, 0, 0, 0);
 }

@@ -50,6 +50,28 @@ extern char **environ;
 extern u64 *auxv;
 u64 auxValue(u64 type);
 
+/// argv[0]: the path by which a program can execute itself.
+extern char *selfPath;
+
+/// Touches one byte and says what happened: 0, or the signal (SIGSEGV, SIGBUS, SIGILL, SIGTRAP), with its
+/// si_code and si_addr in probeCode and probeAddr.
+int probeLoad(const void *p);
+int probeStore(void *p);
+/// Calls p as a function without arguments.
+int probeCall(const void *p);
+extern int probeCode;
+extern void *probeAddr;
+
+struct thread {
+  u32 tid;
+  u8 *stack;
+};
+#define THREAD_FLAGS \
+  (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID | \
+   CLONE_CHILD_CLEARTID | CLONE_SETTLS)
+int startThread(struct thread *t, int (*fn)(void *), void *arg);
+void joinThread(struct thread *t);
+
 /// Forks, runs fn in the child, returns the raw wait status.
 int childStatus(int (*fn)(void));
 /// Forks and runs fn(arg) in the child without waiting.

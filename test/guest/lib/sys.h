@@ -87,6 +87,11 @@ struct ksigaction {
 #endif
   mask_t mask;
 };
+// glibc keeps these in its own headers.
+#ifndef SS_ONSTACK
+#define SS_ONSTACK 1
+#define SS_DISABLE 2
+#endif
 #if defined(__riscv)
 #define CTX_PC(uc) (((struct ucontext *)(uc))->uc_mcontext.sc_regs.pc)
 #else
@@ -129,7 +134,7 @@ static inline long getppid(void) { return SYS(getppid); }
 static inline long kill(long p, long s) { return SYS(kill, p, s); }
 static inline long wait4(long p, int *st, long o, void *ru) { return SYS(wait4, p, st, o, ru); }
 static inline long sched_yield(void) { return SYS(sched_yield); }
-static inline void exit_group(long c) {
+__attribute__((noreturn)) static inline void exit_group(long c) {
   for (;;) SYS(exit_group, c);
 }
 static inline long fork(void) { return SYS(clone, SIGCHLD, 0, 0, 0, 0); }
