@@ -3,7 +3,7 @@
  *
  * Coppice writes the plainest form that Linux mounts: 4 KiB blocks, no compression, extended inodes.
  *
- *     block 0     bytes 0–1023 zero · superblock (128 bytes) at 1024 · inodes from 1152 (nid 36, the root)
+ *     block 0     bytes 0–1023 zero · superblock (128 bytes) at 1024 · inodes from 1152 (nid 36), the root's first
  *     block 1 …   more inodes, each with its xattrs and its inline tail, never across a block border
  *     …           directory blocks, long symbolic links
  *     …           file contents: page n of a file is block (first + n), zero-filled at the end
@@ -43,8 +43,8 @@ export const featureSuperblockChecksum = 0x1;
 export const featureMtime = 0x2;
 
 export const slotSize = 32;
-/** The first inode slot after the superblock: the root directory. */
-export const rootNid: number = (superblockOffset + superblockSize) / slotSize;
+/** The first inode slot after the superblock. */
+export const firstNid: number = (superblockOffset + superblockSize) / slotSize;
 export const compactInodeSize = 32;
 export const extendedInodeSize = 64;
 export const direntSize = 12;

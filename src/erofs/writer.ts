@@ -26,7 +26,7 @@ import {
   fileTypeOfMode,
   modeType,
   nameLimit,
-  rootNid,
+  firstNid,
   slotSize,
   superblockMagic,
   superblockOffset,
@@ -140,7 +140,7 @@ export function planErofs(root: DirectoryNode, options: ErofsOptions): ErofsPlan
   const order = collect(root);
   for (const item of order) measure(item);
 
-  let offset = rootNid * slotSize;
+  let offset = firstNid * slotSize;
   for (const item of order) {
     const tail = item.layout === dataLayout.inline ? item.size - item.blocks * blockSize : 0;
     const need = extendedInodeSize + item.xattrs.length + tail;
@@ -177,7 +177,7 @@ export async function writeErofs(
   const order = plan.placed as readonly Placed[];
   const meta = new Uint8Array(plan.metaBlocks * blockSize);
   for (const item of order) writeInode(meta, item);
-  writeSuperblock(meta, plan);
+  writeSuperblock(meta, plan, defined(order[0], "root").offset);
   await emit(meta);
   const last = new Uint8Array(blockSize);
   for (const item of order) {
@@ -363,12 +363,13 @@ function writeInode(meta: Uint8Array, item: Placed): void {
   else if (node.kind === "symlink") putBytes(meta, tailAt, node.target);
 }
 
-function writeSuperblock(meta: Uint8Array, plan: ErofsPlan): void {
+function writeSuperblock(meta: Uint8Array, plan: ErofsPlan, rootOffset: number): void {
   const view = new DataView(meta.buffer, superblockOffset, superblockSize);
   view.setUint32(0, superblockMagic, true);
   view.setUint32(8, featureSuperblockChecksum | featureMtime, true);
   view.setUint8(12, blockBits);
-  view.setUint16(14, rootNid, true);
+  // The root comes first, in the first or second block, so that its nid fits into 16 bits.
+  view.setUint16(14, rootOffset / slotSize, true);
   setUint64(view, 16, plan.inodes);
   setUint64(view, 24, plan.options.buildSeconds);
   view.setUint32(36, plan.blocks, true);
