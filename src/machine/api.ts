@@ -228,7 +228,10 @@ export interface Machine {
     options: ExecOptions & { readonly encoding: "bytes" },
   ): Promise<ExecResult<Uint8Array>>;
   timing(): TimingReport;
-  /** Kills every process and ends every thread. What was written to the image's writable layer is gone. */
+  /**
+   * Kills every process and ends every thread. Streams of processes deliver what was written and then end.
+   * What was written to the image's writable layer is gone.
+   */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
