@@ -22,6 +22,7 @@
  *     +3   attempts     times that this request has failed
  *     +4   sequence     transactions committed; tells a transaction from the one before it
  *     +5   redoCount    items in the redo list; a logged store, so it is 0 unless a commit made it final
+ *     +150 redoHead     items of the redo list that are done; 0 when the list is empty
  *     +6   deadline     (two words) when the wait that the request asks for is to end; see kernel/wait.ts
  *     +8   main log:    logCount, lockCount, then LOCKS_MAX pairs (word of the lock, rank)
  *     +80  system log:  the same, for the short system transactions inside the main one
@@ -116,7 +117,7 @@ export const PATHS = 2;
 export const STOCK_RING = 64;
 export const STOCK_WORDS: number = STOCK_RING + 2;
 export const LOG_MAX = 8192;
-export const SYSTEM_LOG_MAX = 512;
+export const SYSTEM_LOG_MAX = 4096;
 
 /** A log's head: entries in it, locks held, then the lock list. */
 export const LOG_HEAD = { count: 0, locks: 1, list: 2 } as const;
@@ -128,6 +129,7 @@ export const SLOT = {
   attempts: 3,
   sequence: 4,
   redoCount: 5,
+  redoHead: 150,
   deadline: 6,
   main: 8,
   system: 80,
@@ -146,7 +148,7 @@ export const SLOT_LOG: number = SLOT_SYSTEM_LOG + SYSTEM_LOG_MAX * 2;
 export const SLOT_WORDS: number = (SLOT_LOG + LOG_MAX * 2 + 63) & ~63;
 
 /** What is done after a commit: see Transaction.afterCommit. */
-export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7 } as const;
+export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7, drop: 8, zombie: 9, group: 10 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 
 /** Bit of a log entry's target that names the guest memory instead of the heap. */
