@@ -1,14 +1,18 @@
 /**
  * Pipes: the record, and the bytes in it.
  *
- * A pipe is a ring of pages. Its bytes lie between two running positions, `head` (next to be read) and `tail`
- * (next to be written), both modulo 2^32; byte p lies in page slot (p ÷ 4096) mod (capacity ÷ 4096). A page is
- * attached when the tail enters its slot and leaves when the head has passed it; one spare page is kept.
+ * A pipe is a ring of page slots. Its bytes lie between two running positions, `head` (next to be read) and
+ * `tail` (next to be written), both modulo 2^32; byte p lies in slot (p ÷ 4096) mod (capacity ÷ 4096). A page
+ * is attached when the tail enters its slot and leaves when the head has passed it; one spare page is kept.
  *
- *        head                    tail
- *     ----+======================+------------------+
- *     gone|  bytes to be read    |  garbage (R9)    |  head + capacity
- *     ----+======================+------------------+
+ *       page begins    head                    tail
+ *     ----+-------------+======================+------------------+
+ *     gone|  consumed   |  bytes to be read    |  garbage (R9)    |  page begins + capacity
+ *     ----+-------------+======================+------------------+
+ *
+ * A slot that has been read in part still counts as full, as on Linux: so no slot ever holds both ends of the
+ * ring, and "writable" means that a whole slot is free. A pipe that has become empty starts over at the
+ * beginning of the page.
  *
  * The bytes themselves are not logged: whatever lies beyond the committed tail means nothing, so a writer that
  * is rolled back leaves nothing that could be read. A transaction that has moved the head of a pipe must not
@@ -17,9 +21,10 @@
  * `lock` (rank "pipe") guards every field of its record and the bytes.
  *
  * Invariants
- *   PI1  tail − head is at most the capacity, which is a power of two from 4096 to PIPE_MAX_BYTES.
- *   PI2  A page slot has a page if a byte between head and tail lies in it, or the tail does and is not at the
- *        page's beginning; no other slot has one. Each page belongs to one pipe, once.
+ *   PI1  tail − (beginning of head's page) is at most the capacity, which is a power of two from 4096 to
+ *        PIPE_MAX_BYTES; the head of an empty pipe is at the beginning of a page.
+ *   PI2  A slot has a page if a byte between head and tail lies in it; the tail's slot may have one; no other
+ *        has. Each page belongs to one pipe, once.
  *   PI3  readers and writers are the open files of the pipe that have that end; one of them is not 0.
  *   PI4  A pipe of an inode is on the list of the inode's bucket, once; other pipes are on no list (fifo.ts).
  *
@@ -29,7 +34,7 @@
 
 import { redoFree } from "../../heap/allocator.ts";
 import { liveRecords, registerInvariant } from "../../heap/check.ts";
-import { REDO } from "../../heap/layout.ts";
+import { REDO, SLOT } from "../../heap/layout.ts";
 import {
   bytes,
   condition,
@@ -46,7 +51,6 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { File, FILE_KINDS } from "../../kernel/file.ts";
 import { walkSegments } from "../../kernel/request.ts";
 import { registerRedo } from "../../kernel/thread.ts";
-import { SLOT } from "../../heap/layout.ts";
 
 /** Bytes in a page of a pipe, and PIPE_BUF: a write of up to this many bytes is not interleaved. */
 export const PIPE_PAGE = 4096;
@@ -165,31 +169,34 @@ export function takeBytes(tx: Transaction, pipe: Pipe, length: number): void {
       else PipePage.free(tx, page);
     }
   }
-  Pipe.head.set(tx, pipe, position);
+  if (position === Pipe.tail.get(tx, pipe)) {
+    position = (position & ~(PIPE_PAGE - 1)) >>> 0;
+    Pipe.tail.set(tx, pipe, position);
+  }
+  if (position !== Pipe.head.get(tx, pipe)) Pipe.head.set(tx, pipe, position);
 }
 
-/** Gives the pipe `capacity` bytes; at least as many as it holds, and the pages that hold them move along. */
+/** Gives the pipe `capacity` bytes, at least as many slots as it uses; the pages move to their new slots. */
 export function resizePipe(tx: Transaction, pipe: Pipe, capacity: number): void {
   const before = Pipe.capacity.get(tx, pipe);
   const head = Pipe.head.get(tx, pipe);
-  const tail = Pipe.tail.get(tx, pipe);
   const held: Ref<"pipe-page">[] = [];
-  // One page more than the bytes need may be there: the one that the tail has just left behind.
-  const last = (tail & (PIPE_PAGE - 1)) === 0 ? tail - 1 : tail;
-  const count = head === tail && (tail & (PIPE_PAGE - 1)) === 0 ? 0 : ((last >>> PAGE_SHIFT) - (head >>> PAGE_SHIFT) + 1) & 0xfffff;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < before / PIPE_PAGE; i++) {
     const slot = slotOf(head + i * PIPE_PAGE, before);
-    held.push(Pipe.pages.get(tx, pipe, slot));
+    const page = Pipe.pages.get(tx, pipe, slot);
+    if (page === 0) break;
+    held.push(page);
     Pipe.pages.set(tx, pipe, slot, none());
   }
-  for (const [i, page] of held.entries()) Pipe.pages.set(tx, pipe, slotOf(head + i * PIPE_PAGE, capacity), page);
+  for (const [i, page] of held.entries())
+    Pipe.pages.set(tx, pipe, slotOf(head + i * PIPE_PAGE, capacity), page);
   Pipe.capacity.set(tx, pipe, capacity);
 }
 
-/** Page slots that bytes (and a half-filled last page) occupy. */
-export function pagesHeld(tx: Transaction, pipe: Pipe): number {
-  const head = Pipe.head.get(tx, pipe) & (PIPE_PAGE - 1);
-  return Math.ceil((head + pipeUsed(tx, pipe)) / PIPE_PAGE);
+/** Bytes that still fit. */
+export function pipeRoom(tx: Transaction, pipe: Pipe): number {
+  const begin = Pipe.head.get(tx, pipe) & ~(PIPE_PAGE - 1);
+  return Pipe.capacity.get(tx, pipe) - ((Pipe.tail.get(tx, pipe) - begin) >>> 0);
 }
 
 const SMALL = 64;
@@ -226,37 +233,41 @@ export const END = { READ: 1, WRITE: 2 } as const;
 
 registerInvariant({
   id: "PI1",
-  statement: "a pipe holds at most its capacity, a power of two from 4096 to 1 MiB",
+  statement:
+    "a pipe holds at most its capacity, a power of two from 4096 to 1 MiB; an empty one begins a page",
   check(view, report) {
     for (const pipe of liveRecords(view, Pipe.schema)) {
       const capacity = Pipe.capacity.get(view, pipe);
       if (capacity < PIPE_PAGE || capacity > PIPE_MAX_BYTES || (capacity & (capacity - 1)) !== 0) {
         report(`pipe ${pipe} has a capacity of ${capacity}`);
       }
-      const used = (Pipe.tail.get(view, pipe) - Pipe.head.get(view, pipe)) >>> 0;
+      const head = Pipe.head.get(view, pipe);
+      const used = (Pipe.tail.get(view, pipe) - (head & ~(PIPE_PAGE - 1))) >>> 0;
       if (used > capacity) report(`pipe ${pipe} holds ${used} of ${capacity} bytes`);
+      if (head === Pipe.tail.get(view, pipe) && (head & (PIPE_PAGE - 1)) !== 0) {
+        report(`pipe ${pipe} is empty in the middle of a page`);
+      }
     }
   },
 });
 
 registerInvariant({
   id: "PI2",
-  statement: "a pipe has a page for each slot that bytes lie in and for no other; each page belongs to one",
+  statement:
+    "a pipe has a page for each slot that bytes lie in and for no other but the tail's; each page has one owner",
   check(view, report) {
     const owners = new Map<number, number>();
     for (const pipe of liveRecords(view, Pipe.schema)) {
       const capacity = Pipe.capacity.get(view, pipe);
       const head = Pipe.head.get(view, pipe);
       const tail = Pipe.tail.get(view, pipe);
+      const used = Math.min((tail - (head & ~(PIPE_PAGE - 1))) >>> 0, capacity);
       const needed = new Set<number>();
-      for (let p = head; (tail - p) >>> 0 > 0 && needed.size < 256; ) {
-        needed.add(slotOf(p, capacity));
-        p = Math.min((p & ~(PIPE_PAGE - 1)) + PIPE_PAGE, p + ((tail - p) >>> 0)) >>> 0;
-      }
-      if ((tail & (PIPE_PAGE - 1)) !== 0) needed.add(slotOf(tail, capacity));
+      for (let i = 0; i < used; i += PIPE_PAGE) needed.add(slotOf(head + i, capacity));
       for (let slot = 0; slot < PIPE_MAX_BYTES / PIPE_PAGE; slot++) {
         const page = Pipe.pages.get(view, pipe, slot);
-        if ((page !== 0) !== needed.has(slot)) report(`pipe ${pipe}: slot ${slot} has page ${page}`);
+        const right = page !== 0 ? needed.has(slot) || slot === slotOf(tail, capacity) : !needed.has(slot);
+        if (!right) report(`pipe ${pipe}: slot ${slot} has page ${page}`);
         if (page !== 0) owners.set(page, (owners.get(page) ?? 0) + 1);
       }
       const spare = Pipe.spare.get(view, pipe);
