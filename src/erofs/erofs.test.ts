@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { CorruptImageError } from "./corrupt.ts";
 import { crc32c } from "./crc32c.ts";
 import { blockSize, decodeDevice, encodeDevice, fileType, modeType } from "./layout.ts";

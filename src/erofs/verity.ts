@@ -183,7 +183,7 @@ export function verityReader(options: VerityReaderOptions): VerityReader {
   assert(rootDigest.length === digestSize, "a root digest has 32 bytes");
   const sizes = levelSizes(dataBlocks);
   // First block of each level in the image: the top level comes first, after the superblock.
-  const starts: number[] = new Array<number>(sizes.length).fill(0);
+  const starts: number[] = sizes.map(() => 0);
   let next = dataBlocks + 1;
   for (let level = sizes.length - 1; level >= 0; level--) {
     starts[level] = next;

@@ -140,8 +140,8 @@ export async function buildImage(
         timings[phase] = meter.elapsedMs;
       };
       return {
-        plan: meter.plan,
-        add: meter.add,
+        plan: (items, bytes) => meter.plan(items, bytes),
+        add: (items, bytes, detail, cached) => meter.add(items, bytes, detail, cached),
         end,
         get elapsedMs() {
           return meter.elapsedMs;

@@ -49,7 +49,7 @@ async function* xzChunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
       controller.close();
     },
   });
-  const stream = new xz.XzReadableStream(source as never) as unknown as ReadableStream<Uint8Array>;
+  const stream = new xz.XzReadableStream(source) as unknown as ReadableStream<Uint8Array>;
   let emptyInARow = 0;
   for await (const chunk of stream) {
     emptyInARow = chunk.length === 0 ? emptyInARow + 1 : 0;

@@ -153,7 +153,14 @@ export function openImage(path: string, digest: string, dataBlocks: number): Ope
       if (open) closeSync(fd);
       open = false;
     };
-    return { path, digest, dataBlocks, readBlock: reader.readBlock, close, [Symbol.dispose]: close };
+    return {
+      path,
+      digest,
+      dataBlocks,
+      readBlock: (index, target) => reader.readBlock(index, target),
+      close,
+      [Symbol.dispose]: close,
+    };
   } catch (error) {
     closeSync(fd);
     if (!(error instanceof CorruptImageError)) throw error;

@@ -54,7 +54,7 @@ export async function findMirror(query: MirrorQuery, signal: AbortSignal): Promi
   }
   const archives = await hostArchives(query.aptDirectory);
   const failures: string[] = [];
-  let only: unknown;
+  let only: ImageError | undefined;
   for (const url of archives) {
     try {
       const found = await tryMirror(url, query, signal);

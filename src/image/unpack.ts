@@ -117,9 +117,10 @@ function replaces(a: Omit<UnpackedPackage, "paths">, b: Omit<UnpackedPackage, "p
   );
 }
 
-function attributes(
-  entry: TarEntry,
-): Pick<ErofsNode, "mode" | "uid" | "gid" | "mtimeSeconds" | "mtimeNanoseconds"> & {
+function attributes(entry: TarEntry): Pick<
+  ErofsNode,
+  "mode" | "uid" | "gid" | "mtimeSeconds" | "mtimeNanoseconds"
+> & {
   xattrs?: Map<string, Uint8Array>;
 } {
   const { mode, uid, gid, mtimeSeconds, mtimeNanoseconds, xattrs } = entry;
