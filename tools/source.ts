@@ -37,7 +37,9 @@ export interface SourceFile {
   readonly imports: readonly ImportEdge[];
 }
 
-export const isTest = (file: { readonly path: string }): boolean => file.path.endsWith(".test.ts");
+/** Tests, and the folders named `testing` that hold what tests share. Neither is published. */
+export const isTest = (file: { readonly path: string }): boolean =>
+  file.path.endsWith(".test.ts") || file.path.includes("/testing/");
 
 /** The line of a byte offset, as `path:line`. */
 export function place(file: SourceFile, start: number): string {

@@ -334,13 +334,18 @@ test("a bug shows its stack and asks for a report", async () => {
   assert.equal(outcome.status, 125);
 });
 
-const summary = { name: "debian", suite: "trixie", bytes: 123_456_789, builtMs: Date.now() - 7_300_000 };
+const summary = {
+  name: "debian",
+  release: "trixie 13.2",
+  bytes: 123_456_789,
+  builtMs: Date.now() - 7_300_000,
+};
 
 test("image ls prints a table, or names", async () => {
   const images = { list: async () => [summary, { ...summary, name: "a", builtMs: Date.now() }] };
   assert.equal(
     (await play("image ls", { images })).stdout,
-    "NAME    SUITE   SIZE    BUILT\ndebian  trixie  123 MB  2 hours ago\na       trixie  123 MB  just now\n",
+    "NAME    DEBIAN       SIZE    BUILT\ndebian  trixie 13.2  123 MB  2 hours ago\na       trixie 13.2  123 MB  just now\n",
   );
   assert.equal((await play("image ls -q", { images })).stdout, "debian\na\n");
 });
@@ -359,7 +364,7 @@ test("image build draws plain lines elsewhere than on a terminal and prints the 
   assert.equal(outcome.stdout, "debian\n");
   assert.match(
     outcome.stderr,
-    /^download: 86, 41\.7 MB, 8\.31 MB\/s, 5\.0 s\nimage "debian": Debian trixie, 123 MB, built in [\d.]+ s\n$/,
+    /^download: 86, 41\.7 MB, 8\.31 MB\/s, 5\.0 s\nimage "debian": Debian trixie 13\.2, 123 MB, built in [\d.]+ s\n$/,
   );
 });
 
@@ -371,7 +376,7 @@ test("a failed image command exits with 1 and names cause and remedy", async () 
       ),
   };
   const outcome = await play("image rm x", { images });
-  assert.equal(outcome.stderr, "coppice: image: no image \"x\"\n  see 'coppice image ls'\n");
+  assert.equal(outcome.stderr, "coppice: no image \"x\"\n  see 'coppice image ls'\n");
   assert.equal(outcome.status, 1);
 });
 

@@ -61,7 +61,10 @@ export function describeFailure(error: unknown): Failure {
     return { text: withRemedy(error.message, error.remedy), status: statusOf(error) };
   }
   if (error instanceof ImageError) {
-    return { text: withRemedy(`${error.part}: ${error.problem}`, error.remedy), status: STATUS.FAILED };
+    // The problem of an option or an image names it; the other parts say where the problem lies.
+    const named = error.part === "image" || error.part === "options";
+    const text = named ? error.problem : `${error.part}: ${error.problem}`;
+    return { text: withRemedy(text, error.remedy), status: STATUS.FAILED };
   }
   if (error instanceof Error && error.name === "AbortError") {
     return { text: "coppice: interrupted\n", status: STATUS.INTERRUPTED };

@@ -8,7 +8,8 @@ import { drawProgress, formatBytes } from "./progress.ts";
 /** What the list of images shows of one. */
 export interface ImageSummary {
   readonly name: string;
-  readonly suite: string;
+  /** The suite and version of Debian: `trixie 13.2`. */
+  readonly release: string;
   readonly bytes: number;
   /** When it was built, in milliseconds since 1970. */
   readonly builtMs: number;
@@ -46,7 +47,7 @@ export async function buildImage(
     progress.close();
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     host.stderr.write(
-      `image "${image.name}": Debian ${image.suite}, ${formatBytes(image.bytes)}, built in ${seconds} s\n`,
+      `image "${image.name}": Debian ${image.release}, ${formatBytes(image.bytes)}, built in ${seconds} s\n`,
     );
     if (announce) host.stdout.write(`${image.name}\n`);
   } finally {
@@ -87,10 +88,10 @@ export async function listImages(quiet: boolean, host: HostConsole, images: Imag
   const list = await images.list();
   if (quiet) host.stdout.write(list.map(({ name }) => `${name}\n`).join(""));
   else {
-    const rows = list.map(({ name, suite, bytes, builtMs }) => {
-      return [name, suite, formatBytes(bytes), formatAge(Date.now() - builtMs)];
+    const rows = list.map(({ name, release, bytes, builtMs }) => {
+      return [name, release, formatBytes(bytes), formatAge(Date.now() - builtMs)];
     });
-    host.stdout.write(formatTable([["NAME", "SUITE", "SIZE", "BUILT"], ...rows]));
+    host.stdout.write(formatTable([["NAME", "DEBIAN", "SIZE", "BUILT"], ...rows]));
   }
 }
 

@@ -1,24 +1,44 @@
 /** Connects the command line with the machine and the images, loaded when they are first needed. */
 
-import { ImageError } from "../image/errors.ts";
+import type { ImageInfo } from "../image/images.ts";
 import type { Services } from "./command-line.ts";
-import type { ImageService } from "./image.ts";
+import type { ImageService, ImageSummary } from "./image.ts";
 
-function unavailable(): never {
-  throw new ImageError({
-    part: "image",
-    problem: "this version cannot build or find images yet",
-    remedy: "wait for the next one",
-  });
-}
+const summarize = ({ name, suite, releaseVersion, bytes, createdMs }: ImageInfo): ImageSummary => {
+  return {
+    name,
+    release: releaseVersion === "" ? suite : `${suite} ${releaseVersion}`,
+    bytes,
+    builtMs: createdMs,
+  };
+};
 
 const images: ImageService = {
-  build: async () => unavailable(),
-  has: async () => unavailable(),
-  list: async () => unavailable(),
-  inspect: async () => unavailable(),
-  remove: async () => unavailable(),
-  prune: async () => unavailable(),
+  async build({ kind: _kind, ...options }, progress, signal) {
+    const { buildImage } = await import("../image/build.ts");
+    return summarize(await buildImage(options, progress, signal));
+  },
+  async has(name) {
+    const { lookUpImage } = await import("../image/images.ts");
+    return (await lookUpImage(name)) !== undefined;
+  },
+  async list() {
+    const { listImages } = await import("../image/images.ts");
+    return (await listImages()).map(summarize);
+  },
+  async inspect(name) {
+    const { inspectImage } = await import("../image/images.ts");
+    return inspectImage(name);
+  },
+  async remove(name) {
+    const { removeImage } = await import("../image/images.ts");
+    await removeImage(name);
+  },
+  async prune() {
+    const { pruneImages } = await import("../image/images.ts");
+    const { images: count, downloads, temporary, freedBytes } = await pruneImages();
+    return { files: count + downloads + temporary, bytes: freedBytes };
+  },
 };
 
 export const services: Services = {
