@@ -244,15 +244,23 @@ export class Transaction extends HeapView {
     this.store(this.slotAt + SLOT.redoCount, count + 1);
   }
 
-  /** Does what the redo list of a committed transaction still holds. */
+  /**
+   * Does what the redo list of a committed transaction still holds, first in, first out. A step may file
+   * further steps.
+   */
   settle(): void {
     const w = this.words;
     const countAt = this.slotAt + SLOT.redoCount;
-    for (let count = w[countAt]!; count > 0; count = w[countAt]!) {
-      const item = this.slotAt + SLOT.redo + ((count - 1) << 1);
+    const headAt = this.slotAt + SLOT.redoHead;
+    while (w[countAt] !== 0) {
+      const head = w[headAt]!;
+      const item = this.slotAt + SLOT.redo + (head << 1);
       this.beginSystem();
       const done = this.host.redo(this, w[item]! as RedoKind, w[item + 1]!);
-      if (done) this.store(countAt, count - 1);
+      if (done && head + 1 === w[countAt]) {
+        this.store(headAt, 0);
+        this.store(countAt, 0);
+      } else if (done) this.store(headAt, head + 1);
       this.endSystem();
     }
   }

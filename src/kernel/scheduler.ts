@@ -279,9 +279,8 @@ registerRedo(REDO.wake, (tx, condition) => {
   return tx.words[condition + CONDITION.waiters] === 0;
 });
 
-// Somebody changed a task's attention: wake it if it waits, interrupt its hart if it runs.
-registerRedo(REDO.task, (tx, address) => {
-  const task = address as Task;
+/** Makes a task see its attention word: wakes it if it waits, interrupts its hart if it runs. */
+function heed(tx: Transaction, task: Task): boolean {
   if (!Task.isLive(tx, task)) return true;
   const scheduler = schedulerOf(tx);
   Scheduler.lock.acquire(tx, scheduler);
@@ -294,16 +293,19 @@ registerRedo(REDO.task, (tx, address) => {
     ringForWork(tx, scheduler);
   }
   return true;
-});
+}
+
+registerRedo(REDO.task, (tx, address) => heed(tx, address as Task));
 
 registerRedo(REDO.doorbell, (tx) => {
   ringDoorbell(tx, 1);
   return true;
 });
 
-/** Asks that `task` look at its attention word, once the transaction has committed. */
+/** Asks that `task` look at its attention word: once the transaction has committed, or now in a redo step. */
 export function nudgeTask(tx: Transaction, task: Task): void {
-  tx.afterCommit(REDO.task, task);
+  if (tx.inSystem) heed(tx, task);
+  else tx.afterCommit(REDO.task, task);
 }
 
 // --- deadlines ----------------------------------------------------------------------------------------------

@@ -81,11 +81,16 @@ export const Process = defineRecord("process", {
   siblings: link(),
   children: list("process"),
   allLinks: link(),
+  /** Changed with both the tree lock and the signals lock held, so either is enough to read it. */
   tasks: list("task"),
   taskCount: u32(),
   group: u32(),
   session: u32(),
   life: u32(),
+  /** 1 when the end has been settled: children adopted, parent told. Only then may it be reaped. */
+  settled: u32(),
+  /** Real user id, for those who ask after its end. */
+  uid: u32(),
   /** Status word for wait(2), once the process is a zombie. */
   exitStatus: u32(),
   /** Signal sent to the parent at the end (SIGCHLD, or what clone asked for). */
@@ -95,6 +100,8 @@ export const Process = defineRecord("process", {
   unreportedContinue: u32(),
   /** Set while the process is stopped by a signal: its number. */
   stoppedBy: u32(),
+  /** 1 after SIGCONT ended a stop, until the parent has been told. */
+  continued: u32(),
   /** Set when the process must end: its status word | 0x10000. */
   ending: u32(),
   /** Changes of children that wait(2) looks for. */
@@ -107,10 +114,12 @@ export const Process = defineRecord("process", {
   /** Controlling terminal, if any; guarded by the tree lock. */
   terminal: u32(),
   hasExecuted: u32(),
-  /** comm: 16 bytes in 4 words. */
-  /** Process-directed pending signals: two words of bits, bit n−1 for signal n. */
   signals: lock("signal"),
+  /** Process-directed pending signals: two words of bits, bit n−1 for signal n. */
   pending: words(2),
+  /** Details of process-directed pending signals 1–31: code, pid, uid, status for each. */
+  details: words(31 * 4),
+  /** Process-directed pending real-time signals, oldest first. */
   queue: list("queued-signal"),
   /** alarm and setitimer(ITIMER_REAL). */
   realTimer: ref("timer"),
@@ -134,7 +143,6 @@ export const Process = defineRecord("process", {
   childSubreaper: u32(),
   /** A host process handle that waits for this process's end, if the host started it. */
   hostHandle: u32(),
-  umaskUnused: u32(),
 });
 export type Process = Ref<"process">;
 
@@ -172,9 +180,12 @@ export const Task = defineRecord("task", {
   deadline: i64(),
   savedMask: words(2),
   futexWaiter: ref("futex-waiter"),
-  progress: u32(),
-  progressDetail: u32(),
+  /** Where a system call that is a series of transactions goes on; 0 at its beginning. */
+  progress: i64(),
+  progressDetail: i64(),
   attempts: u32(),
+  /** 1 while the task waits inside a system call, whose ecall is at its pc: a signal then interrupts it. */
+  inCall: u32(),
   /** Child made by vfork that still runs on this task's memory. */
   vforkChild: ref("process"),
   /** Alternate signal stack. */

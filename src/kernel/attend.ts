@@ -1,0 +1,266 @@
+/**
+ * What a task looks at before it goes on in user mode: is it to end, to stop, or to handle a signal?
+ *
+ * Each turn is one transaction. A hart that dies in between leaves the attention bits as they were, and the
+ * next hart that runs the task begins again.
+ */
+
+import { errno, Errno } from "../base/errno.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { type Personality, type SignalInfo, type SystemCall } from "./call.ts";
+import { signalCondition } from "./condition.ts";
+import { beginExit, childInfo, exitStep, isOrphanedGroup, lockTree } from "./process.ts";
+import { finishCall } from "./registers.ts";
+import { type Hart, retireTask } from "./scheduler.ts";
+import {
+  ACTION,
+  actionOf,
+  CLD,
+  defaultAction,
+  deliverable,
+  infoOf,
+  nextSignal,
+  onlySignal,
+  raiseAttention,
+  SA,
+  sendToProcess,
+  SIG,
+  SIG_DFL,
+  SIG_IGN,
+  takeSignal,
+} from "./signal.ts";
+import { ATTENTION, Process, SignalHandlers, Task } from "./task.ts";
+
+/** What became of the task. */
+export type Attended = "goes on" | "left its hart";
+
+/** Whether calls of this number are begun again after a handler with SA_RESTART (a row's `restart`). */
+export type Restarts = (call: SystemCall) => boolean;
+
+/** Attends to the task of `call`, which is on `hart`, until it may go on in user mode or has left. */
+export function attend(call: SystemCall, hart: Hart, personality: Personality, restarts: Restarts): Attended {
+  const { tx, task } = call;
+  for (;;) {
+    const attention = Task.attention.get(tx, task);
+    if (attention === 0) return "goes on";
+    if ((attention & ATTENTION.EXIT) !== 0) {
+      endTask(tx, hart, task);
+      return "left its hart";
+    }
+    if ((attention & ATTENTION.STOP) !== 0) {
+      if (stopHere(tx, hart, task)) return "left its hart";
+      continue;
+    }
+    tellContinued(tx, task);
+    if ((attention & ATTENTION.SIGNAL) !== 0) {
+      handleOne(call, personality, restarts);
+      continue;
+    }
+    restoreMask(tx, task);
+    tx.commit();
+  }
+}
+
+/** Carries the end of a task through, step by step. */
+function endTask(tx: Transaction, hart: Hart, task: Task): void {
+  while (!exitStep(tx, task)) tx.commit();
+  retireTask(tx, hart, task, 5);
+  tx.commit();
+}
+
+/** Stops the task if that still stands; the parent is told by the first task that stops. */
+function stopHere(tx: Transaction, hart: Hart, task: Task): boolean {
+  lockTree(tx);
+  const process = Task.process.get(tx, task);
+  Process.signals.acquire(tx, process);
+  if ((Task.attention.get(tx, task) & ATTENTION.STOP) === 0) {
+    tx.rollback();
+    return false;
+  }
+  retireTask(tx, hart, task, 4);
+  tx.commit();
+  return true;
+}
+
+/** Tells the parent that the process was stopped or goes on: wait status, condition, SIGCHLD. */
+function tellParentOfChild(tx: Transaction, process: Process, code: number, status: number): void {
+  const parent = Process.parent.get(tx, process);
+  signalCondition(tx, Process.childChanged.at(parent));
+  const handlers = Process.handlers.get(tx, parent);
+  if (handlers === 0 || (actionOf(tx, handlers, SIG.CHLD).flags & SA.NOCLDSTOP) !== 0) return;
+  // Another process's signals lock, which may rank before ours: the caller has released ours.
+  sendToProcess(tx, parent, childInfo(tx, process, SIG.CHLD, code, status));
+}
+
+function tellContinued(tx: Transaction, task: Task): void {
+  const process = Task.process.get(tx, task);
+  if (Process.continued.get(tx, process) === 0) return;
+  lockTree(tx);
+  if (Process.continued.get(tx, process) !== 0) {
+    Process.continued.set(tx, process, 0);
+    Process.unreportedContinue.set(tx, process, 1);
+    Process.unreportedStop.set(tx, process, 0);
+    tellParentOfChild(tx, process, CLD.CONTINUED, SIG.CONT);
+  }
+  tx.commit();
+}
+
+/** Takes one signal and carries out its action; clears the bit when there is none left. */
+function handleOne(call: SystemCall, personality: Personality, restarts: Restarts): void {
+  const { tx, task } = call;
+  const process = Task.process.get(tx, task);
+  const signal = nextSignal(tx, task);
+  if (signal === 0) {
+    Process.signals.acquire(tx, process);
+    if (nextSignal(tx, task) === 0) {
+      Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.SIGNAL);
+    }
+    tx.commit();
+    return;
+  }
+  const info = infoOf(tx, task, signal);
+  personality.trace?.signal(call, signal, info);
+  const handlers = Process.handlers.get(tx, process);
+  SignalHandlers.lock.acquire(tx, handlers);
+  const { handler } = actionOf(tx, handlers, signal);
+  const fixed = signal === SIG.KILL || signal === SIG.STOP;
+  if (handler === SIG_IGN && !fixed) takeSignal(tx, task, signal);
+  else if (handler === SIG_DFL || fixed) {
+    if (takeSignal(tx, task, signal)) {
+      takeDefault(tx, task, process, info);
+      return;
+    }
+  } else {
+    enterHandler(call, personality, restarts, info, handlers);
+    return;
+  }
+  tx.commit();
+}
+
+function takeDefault(tx: Transaction, task: Task, process: Process, info: SignalInfo): void {
+  switch (defaultAction(info.signal)) {
+    case "ignore":
+    case "continue":
+      tx.commit();
+      return;
+    case "terminate":
+      beginExit(tx, process, info.signal);
+      tx.commit();
+      return;
+    case "core":
+      // No core is written; the status says that one would have been possible only if it had been.
+      beginExit(tx, process, info.signal);
+      tx.commit();
+      return;
+    case "stop": {
+      // Whether the group is orphaned is known under the tree lock, which comes first in the order.
+      tx.commit();
+      lockTree(tx);
+      if (info.signal !== SIG.STOP && isOrphanedGroup(tx, Process.group.get(tx, process))) {
+        tx.commit();
+        return;
+      }
+      Process.unreportedStop.set(tx, process, (info.signal << 8) | 0x7f);
+      Process.unreportedContinue.set(tx, process, 0);
+      Process.stoppedBy.set(tx, process, info.signal);
+      tellParentOfChild(tx, process, CLD.STOPPED, info.signal);
+      tx.commit();
+      Process.signals.acquire(tx, process);
+      if (Process.stoppedBy.get(tx, process) !== 0) {
+        for (let each = Process.tasks.first(tx, process); each !== 0; each = nextTask(tx, each)) {
+          if (each === task) Task.attention.set(tx, each, Task.attention.get(tx, each) | ATTENTION.STOP);
+          else raiseAttention(tx, each, ATTENTION.STOP);
+        }
+      }
+      tx.commit();
+      return;
+    }
+  }
+}
+
+function nextTask(tx: Transaction, task: Task): Task {
+  return tx.words[task + Task.taskLinks.word]! as Task;
+}
+
+/**
+ * Makes the task enter a handler: one transaction that pushes the frame, takes the signal, and sets the mask.
+ * The frame comes first because its pages are found under the address space's lock, which ranks before the
+ * signals lock. A stack that cannot take the frame is a SIGSEGV that ends the process.
+ */
+function enterHandler(
+  call: SystemCall,
+  personality: Personality,
+  restarts: Restarts,
+  info: SignalInfo,
+  handlers: SignalHandlers,
+): void {
+  const { tx, task } = call;
+  const action = actionOf(tx, handlers, info.signal);
+  const restoring = (Task.attention.get(tx, task) & ATTENTION.RESTORE_MASK) !== 0;
+  const mask = restoring ? Task.savedMask : Task.mask;
+  const oldMaskLow = mask.get(tx, task, 0);
+  const oldMaskHigh = mask.get(tx, task, 1);
+  if ((action.flags & SA.RESETHAND) !== 0) {
+    const at = (info.signal - 1) * ACTION.words;
+    SignalHandlers.actions.set(tx, handlers, at, SIG_DFL);
+    SignalHandlers.actions.set(tx, handlers, at + 1, 0);
+  }
+  interruptCall(call, restarts, (action.flags & SA.RESTART) !== 0);
+  try {
+    personality.pushSignalFrame(call, info.signal, info, { ...action, oldMaskLow, oldMaskHigh });
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    tx.rollback();
+    beginExit(tx, Task.process.get(tx, task), SIG.SEGV);
+    tx.commit();
+    return;
+  }
+  if (!takeSignal(tx, task, info.signal)) {
+    tx.rollback();
+    return;
+  }
+  let blockLow = action.maskLow;
+  let blockHigh = action.maskHigh;
+  if ((action.flags & SA.NODEFER) === 0) {
+    const [low, high] = onlySignal(info.signal);
+    blockLow |= low;
+    blockHigh |= high;
+  }
+  const unblockable = (1 << (SIG.KILL - 1)) | (1 << (SIG.STOP - 1));
+  Task.mask.set(tx, task, 0, (Task.mask.get(tx, task, 0) | blockLow) & ~unblockable);
+  Task.mask.set(tx, task, 1, Task.mask.get(tx, task, 1) | blockHigh);
+  let attention = Task.attention.get(tx, task) & ~ATTENTION.RESTORE_MASK;
+  if (nextSignal(tx, task) === 0) attention &= ~ATTENTION.SIGNAL;
+  Task.attention.set(tx, task, attention);
+  tx.commit();
+}
+
+/** If the task is inside a waiting call, ends that call: EINTR, or from the beginning after the handler. */
+function interruptCall(call: SystemCall, restarts: Restarts, wanted: boolean): void {
+  const { tx, task, registers } = call;
+  if (Task.inCall.get(tx, task) === 0) return;
+  Task.inCall.set(tx, task, 0);
+  if (wanted && restarts(call)) {
+    forgetCall(tx, task, true);
+    return;
+  }
+  forgetCall(tx, task, false);
+  finishCall(tx, registers, -errno.EINTR.code);
+}
+
+/** Clears what a call that waits over several attempts has left in the task. */
+export function forgetCall(tx: Transaction, task: Task, keepDeadline: boolean): void {
+  if (!keepDeadline && Task.deadline.get(tx, task) !== 0) Task.deadline.set(tx, task, 0);
+  if (Task.inCall.get(tx, task) !== 0) Task.inCall.set(tx, task, 0);
+}
+
+/** Puts back the mask that sigsuspend, ppoll or pselect replaced, when no handler did. */
+function restoreMask(tx: Transaction, task: Task): void {
+  const process = Task.process.get(tx, task);
+  Process.signals.acquire(tx, process);
+  Task.mask.set(tx, task, 0, Task.savedMask.get(tx, task, 0));
+  Task.mask.set(tx, task, 1, Task.savedMask.get(tx, task, 1));
+  let attention = Task.attention.get(tx, task) & ~ATTENTION.RESTORE_MASK;
+  if (deliverable(tx, task, 0) !== 0 || deliverable(tx, task, 1) !== 0) attention |= ATTENTION.SIGNAL;
+  Task.attention.set(tx, task, attention);
+}

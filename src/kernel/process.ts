@@ -1,0 +1,384 @@
+/**
+ * The process tree: making processes and tasks, ending them, and what a parent learns of it.
+ *
+ * A task that ends lets go of what it holds in bounded steps, each a transaction, in a fixed order; what is
+ * already gone is a zero reference, so the steps can be begun again at any time. The last task of a process
+ * leaves a zombie, which the parent's wait reaps. Orphans go to init, which is the kernel itself: it has no
+ * task and reaps at once.
+ *
+ * The tree lock guards all of this (task.ts says what); a process's task list also its signals lock.
+ */
+
+import { assert } from "../base/assert.ts";
+import { errno } from "../base/errno.ts";
+import { type HeapView, placeRoot } from "../heap/heap.ts";
+import { REDO } from "../heap/layout.ts";
+import { append, each, next, remove } from "../heap/list.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { signalCondition } from "./condition.ts";
+import type { SignalInfo } from "./call.ts";
+import { actionOf, CLD, handlerOf, raiseAttention, SA, sendToProcess, SI, SIG, SIG_IGN, signalInfo } from "./signal.ts";
+import { ATTENTION, Kernel, LIFE, Limits, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
+import { registerRedo } from "./thread.ts";
+
+/** Pids go from 1 to this number. */
+export const PID_MAX = 32768;
+
+export function kernelOf(view: HeapView): Kernel {
+  return view.words[view.root("kernel")]! as Kernel;
+}
+
+/** Takes the lock of the process tree. */
+export function lockTree(tx: Transaction): Kernel {
+  const kernel = kernelOf(tx);
+  Kernel.tree.acquire(tx, kernel);
+  return kernel;
+}
+
+// --- pids ---------------------------------------------------------------------------------------------------
+// Root "pids": a word for each pid leads to the process, then a word for each tid leads to the task.
+
+export function processOf(view: HeapView, pid: number): Process {
+  return pid < 1 || pid > PID_MAX ? (0 as Process) : (view.words[view.root("pids") + pid]! as Process);
+}
+
+export function taskOf(view: HeapView, tid: number): Task {
+  return tid < 1 || tid > PID_MAX ? (0 as Task) : (view.words[view.root("pids") + PID_MAX + 1 + tid]! as Task);
+}
+
+function setProcessOf(tx: Transaction, pid: number, process: Process): void {
+  tx.store(tx.root("pids") + pid, process);
+}
+
+function setTaskOf(tx: Transaction, tid: number, task: Task): void {
+  tx.store(tx.root("pids") + PID_MAX + 1 + tid, task);
+}
+
+/** A pid that no process, task, group or session carries. With the tree lock held. Throws EAGAIN. */
+function allocatePid(tx: Transaction, kernel: Kernel): number {
+  let pid = Kernel.lastPid.get(tx, kernel);
+  for (let tries = 0; tries < PID_MAX; tries++) {
+    pid = pid >= PID_MAX ? 2 : pid + 1;
+    if (processOf(tx, pid) !== 0 || taskOf(tx, pid) !== 0 || groupExists(tx, pid)) continue;
+    Kernel.lastPid.set(tx, kernel, pid);
+    return pid;
+  }
+  throw errno.EAGAIN;
+}
+
+/** Whether any process is in group or session `id`. With the tree lock held. */
+export function groupExists(tx: Transaction, id: number): boolean {
+  for (const process of each(tx, Kernel.all, kernelOf(tx), Process.allLinks)) {
+    if (Process.group.get(tx, process) === id || Process.session.get(tx, process) === id) return true;
+  }
+  return false;
+}
+
+// --- what a task holds ----------------------------------------------------------------------------------------
+
+/** Something that tasks hold and share: descriptors, file-system context, address space, credentials. */
+export interface TaskResource {
+  readonly name: string;
+  /** Lets go of the task's reference, or of a bounded part of what it leads to; true when nothing is left. */
+  release(tx: Transaction, task: Task): boolean;
+}
+
+const resources: TaskResource[] = [];
+
+/** Declares a resource. They are released in the order of declaration. */
+export function registerTaskResource(resource: TaskResource): void {
+  resources.push(resource);
+}
+
+// --- boot -----------------------------------------------------------------------------------------------------
+
+/** Places the kernel's record, the pid tables, the stack of task numbers, and init. One thread, at boot. */
+export function createKernel(tx: Transaction, tasksMax: number, now: number): Kernel {
+  const kernel = Kernel.allocate(tx);
+  tx.words[placeRoot(tx, "kernel", 1)] = kernel;
+  placeRoot(tx, "pids", 2 * (PID_MAX + 1));
+  const stack = placeRoot(tx, "tasks", tasksMax);
+  for (let i = 0; i < tasksMax; i++) tx.words[stack + i] = tasksMax - 1 - i;
+  Kernel.freeTasksAt.init(tx, kernel, stack);
+  Kernel.freeTasks.init(tx, kernel, tasksMax);
+  Kernel.taskMax.init(tx, kernel, tasksMax);
+  Kernel.bootedAt.init(tx, kernel, now);
+  Kernel.lastPid.init(tx, kernel, 1);
+  const init = Process.allocate(tx);
+  Process.pid.init(tx, init, 1);
+  Process.group.init(tx, init, 1);
+  Process.session.init(tx, init, 1);
+  append(tx, Kernel.all, kernel, Process.allLinks, init);
+  setProcessOf(tx, 1, init);
+  Kernel.init.init(tx, kernel, init);
+  return kernel;
+}
+
+// --- making ---------------------------------------------------------------------------------------------------
+
+/** A new process without tasks, child of `parent`, in its group and session. With the tree lock held. */
+export function createProcess(tx: Transaction, parent: Process, now: number): Process {
+  const kernel = kernelOf(tx);
+  assert(Kernel.tree.heldBy(tx, kernel), "createProcess needs the tree lock");
+  const process = Process.allocate(tx);
+  const pid = allocatePid(tx, kernel);
+  Process.pid.init(tx, process, pid);
+  Process.parent.init(tx, process, parent);
+  Process.group.init(tx, process, Process.group.get(tx, parent));
+  Process.session.init(tx, process, Process.session.get(tx, parent));
+  Process.terminal.init(tx, process, Process.terminal.get(tx, parent));
+  Process.exitSignal.init(tx, process, SIG.CHLD);
+  Process.startedAt.init(tx, process, now);
+  Process.dumpable.init(tx, process, 1);
+  append(tx, Process.children, parent, Process.siblings, process);
+  append(tx, Kernel.all, kernel, Process.allLinks, process);
+  setProcessOf(tx, pid, process);
+  Kernel.processes.set(tx, kernel, Kernel.processes.get(tx, kernel) + 1);
+  return process;
+}
+
+/**
+ * A new task of `process`, not started, without resources, registers undefined. The first task of a process
+ * has its pid as tid. `registersOf` gives the word index of a register file. With the tree lock held. Throws
+ * EAGAIN when there are too many tasks.
+ */
+export function createTask(tx: Transaction, process: Process, registersOf: (view: HeapView, number: number) => number): Task {
+  const kernel = kernelOf(tx);
+  assert(Kernel.tree.heldBy(tx, kernel), "createTask needs the tree lock");
+  const free = Kernel.freeTasks.get(tx, kernel);
+  if (free === 0) throw errno.EAGAIN;
+  const number = tx.words[Kernel.freeTasksAt.get(tx, kernel) + free - 1]!;
+  Kernel.freeTasks.set(tx, kernel, free - 1);
+  const task = Task.allocate(tx);
+  const tid = Process.tasks.isEmpty(tx, process) ? Process.pid.get(tx, process) : allocatePid(tx, kernel);
+  Task.number.init(tx, task, number);
+  Task.registers.init(tx, task, registersOf(tx, number));
+  Task.tid.init(tx, task, tid);
+  Task.process.init(tx, task, process);
+  Task.hart.init(tx, task, -1);
+  setTaskOf(tx, tid, task);
+  Process.signals.acquire(tx, process);
+  append(tx, Process.tasks, process, Task.taskLinks, task);
+  Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) + 1);
+  Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) + 1);
+  return task;
+}
+
+// --- ending ---------------------------------------------------------------------------------------------------
+
+/**
+ * Makes the whole process end with `status` (a word as wait(2) gives it): every task of it sees
+ * ATTENTION.EXIT. The first status stands.
+ */
+export function beginExit(tx: Transaction, process: Process, status: number): void {
+  Process.signals.acquire(tx, process);
+  if (Process.ending.get(tx, process) !== 0) return;
+  Process.ending.set(tx, process, status | 0x1_0000);
+  for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
+    Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.STOP);
+    raiseAttention(tx, task, ATTENTION.EXIT);
+  }
+}
+
+/** Makes every task of the process but `except` end (exec by a thread). */
+export function endOtherTasks(tx: Transaction, process: Process, except: Task): void {
+  Process.signals.acquire(tx, process);
+  for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
+    if (task !== except) raiseAttention(tx, task, ATTENTION.EXIT);
+  }
+}
+
+/**
+ * One step of the end of a task; true when it is over and the record is gone from everywhere but its hart.
+ * `status` is the exit status if the task ends by itself and is the last of its process.
+ */
+export function exitStep(tx: Transaction, task: Task): boolean {
+  for (const resource of resources) {
+    if (!resource.release(tx, task)) return false;
+  }
+  leaveProcess(tx, task);
+  return true;
+}
+
+function leaveProcess(tx: Transaction, task: Task): void {
+  const kernel = lockTree(tx);
+  const process = Task.process.get(tx, task);
+  const last = Process.taskCount.get(tx, process) === 1;
+  if (last) dropHandlers(tx, process);
+  Process.signals.acquire(tx, process);
+  dropQueue(tx, task);
+  remove(tx, Process.tasks, process, Task.taskLinks, task);
+  Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) - 1);
+  Process.userTime.set(tx, process, Process.userTime.get(tx, process) + Task.runTime.get(tx, task));
+  setTaskOf(tx, Task.tid.get(tx, task), 0 as Task);
+  const free = Kernel.freeTasks.get(tx, kernel);
+  tx.store(Kernel.freeTasksAt.get(tx, kernel) + free, Task.number.get(tx, task));
+  Kernel.freeTasks.set(tx, kernel, free + 1);
+  Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
+  if (last) becomeZombie(tx, kernel, process);
+  Task.free(tx, task);
+}
+
+function dropQueue(tx: Transaction, task: Task): void {
+  for (const record of each(tx, Task.queue, task, QueuedSignal.links)) {
+    remove(tx, Task.queue, task, QueuedSignal.links, record);
+    QueuedSignal.free(tx, record);
+  }
+}
+
+/** What happens when the last task of `process` has left it; afterwards only wait(2) has business with it. */
+function becomeZombie(tx: Transaction, kernel: Kernel, process: Process): void {
+  const status = Process.ending.get(tx, process) & 0xffff;
+  for (const record of each(tx, Process.queue, process, QueuedSignal.links)) {
+    remove(tx, Process.queue, process, QueuedSignal.links, record);
+    QueuedSignal.free(tx, record);
+  }
+  Process.pending.set(tx, process, 0, 0);
+  Process.pending.set(tx, process, 1, 0);
+  dropLimits(tx, process);
+  Process.life.set(tx, process, LIFE.ZOMBIE);
+  Process.exitStatus.set(tx, process, status);
+  signalCondition(tx, Process.released.at(process));
+  signalCondition(tx, Kernel.changed.at(kernel));
+  // The rest touches other processes, whose signals locks may rank before this one's: a step of its own.
+  tx.afterCommit(REDO.zombie, process);
+}
+
+/** Adopts the children, frees the handlers and limits, tells the parent, reaps if nobody wants to know. */
+export function settleZombie(tx: Transaction, process: Process): boolean {
+  if (!Process.isLive(tx, process) || Process.settled.get(tx, process) !== 0) return true;
+  const kernel = lockTree(tx);
+  const init = Kernel.init.get(tx, kernel);
+  for (let moved = 0, child = Process.children.first(tx, process); child !== 0; ) {
+    if (++moved > 8) return false;
+    const after = next(tx, Process.siblings, child);
+    remove(tx, Process.children, process, Process.siblings, child);
+    append(tx, Process.children, init, Process.siblings, child);
+    Process.parent.set(tx, child, init);
+    if (Process.life.get(tx, child) === LIFE.ZOMBIE && Process.settled.get(tx, child) !== 0) {
+      reap(tx, child);
+    }
+    child = after;
+  }
+  Process.settled.set(tx, process, 1);
+  tellParent(tx, process);
+  return true;
+}
+
+/** Tells the parent of an end, by signal and condition; reaps at once if the parent does not care. */
+function tellParent(tx: Transaction, process: Process): void {
+  const kernel = kernelOf(tx);
+  const parent = Process.parent.get(tx, process);
+  const status = Process.exitStatus.get(tx, process);
+  if (parent === Kernel.init.get(tx, kernel)) {
+    if (Process.hostHandle.get(tx, process) === 0) reap(tx, process);
+    else signalCondition(tx, Kernel.changed.at(kernel));
+    return;
+  }
+  const signal = Process.exitSignal.get(tx, process);
+  const handlers = Process.handlers.get(tx, parent);
+  let unwanted = false;
+  if (signal === SIG.CHLD && handlers !== 0) {
+    const action = actionOf(tx, handlers, SIG.CHLD);
+    unwanted = handlerOf(tx, handlers, SIG.CHLD) === SIG_IGN || (action.flags & SA.NOCLDWAIT) !== 0;
+  }
+  if (signal !== 0) sendToProcess(tx, parent, childInfo(tx, process, signal, ...codeOf(status)));
+  signalCondition(tx, Process.childChanged.at(parent));
+  if (unwanted) reap(tx, process);
+}
+
+/** si_code and si_status of a wait status. */
+function codeOf(status: number): [code: number, status: number] {
+  if ((status & 0x7f) === 0) return [CLD.EXITED, (status >> 8) & 0xff];
+  return [(status & 0x80) !== 0 ? CLD.DUMPED : CLD.KILLED, status & 0x7f];
+}
+
+/** The siginfo by which a parent hears of a child. */
+export function childInfo(view: HeapView, child: Process, signal: number, code: number, status: number) {
+  return signalInfo(signal, code, { pid: Process.pid.get(view, child), uid: Process.uid.get(view, child), status });
+}
+
+/**
+ * Takes a zombie out of the tree; its record is free after the commit. With the tree lock held. Returns its
+ * status. The parent has its times added.
+ */
+export function reap(tx: Transaction, process: Process): number {
+  const kernel = kernelOf(tx);
+  const parent = Process.parent.get(tx, process);
+  assert(Process.life.get(tx, process) === LIFE.ZOMBIE, "reaping a process that lives");
+  remove(tx, Process.children, parent, Process.siblings, process);
+  remove(tx, Kernel.all, kernel, Process.allLinks, process);
+  setProcessOf(tx, Process.pid.get(tx, process), 0 as Process);
+  Kernel.processes.set(tx, kernel, Kernel.processes.get(tx, kernel) - 1);
+  const user = Process.userTime.get(tx, process) + Process.childrenUserTime.get(tx, process);
+  Process.childrenUserTime.set(tx, parent, Process.childrenUserTime.get(tx, parent) + user);
+  const status = Process.exitStatus.get(tx, process);
+  Process.free(tx, process);
+  return status;
+}
+
+// --- handlers and limits, shared by tasks of a process and by clone(CLONE_SIGHAND) ----------------------------
+
+/** One reference less to the signal actions of `process`. */
+function dropHandlers(tx: Transaction, process: Process): void {
+  const handlers = Process.handlers.get(tx, process);
+  if (handlers === 0) return;
+  SignalHandlers.lock.acquire(tx, handlers);
+  const references = SignalHandlers.references.get(tx, handlers) - 1;
+  SignalHandlers.references.set(tx, handlers, references);
+  Process.handlers.set(tx, process, 0 as SignalHandlers);
+  if (references === 0) SignalHandlers.free(tx, handlers);
+}
+
+function dropLimits(tx: Transaction, process: Process): void {
+  const limits = Process.limits.get(tx, process);
+  if (limits === 0) return;
+  Process.limits.set(tx, process, 0 as Limits);
+  Limits.free(tx, limits);
+}
+
+/** Whether a process group has no member whose parent is in the same session and another group. */
+export function isOrphanedGroup(view: HeapView, group: number, except: Process = 0 as Process): boolean {
+  const kernel = kernelOf(view);
+  for (const process of each(view, Kernel.all, kernel, Process.allLinks)) {
+    if (process === except || Process.group.get(view, process) !== group) continue;
+    if (Process.life.get(view, process) !== LIFE.ALIVE) continue;
+    const parent = Process.parent.get(view, process);
+    if (parent === 0 || parent === Kernel.init.get(view, kernel)) continue;
+    if (Process.session.get(view, parent) !== Process.session.get(view, process)) continue;
+    if (Process.group.get(view, parent) !== group) return false;
+  }
+  return true;
+}
+
+/** Sends a signal to every process of a group; how many there are. With the tree lock held. */
+export function sendToGroup(tx: Transaction, group: number, info: SignalInfo): number {
+  let count = 0;
+  // Signals locks are taken by rising address; the list is not in that order.
+  const members: Process[] = [];
+  for (const process of each(tx, Kernel.all, kernelOf(tx), Process.allLinks)) {
+    if (Process.group.get(tx, process) === group && Process.tasks.first(tx, process) !== 0) members.push(process);
+  }
+  members.sort((a, b) => a - b);
+  for (const process of members) {
+    sendToProcess(tx, process, info);
+    count++;
+  }
+  return count;
+}
+
+/**
+ * Files a kernel-made signal to a group, to be sent after the commit: for servers, whose locks rank behind
+ * the tree's.
+ */
+export function signalGroupLater(tx: Transaction, group: number, signal: number): void {
+  tx.afterCommit(REDO.group, group * 64 + (signal - 1));
+}
+
+registerRedo(REDO.group, (tx, value) => {
+  lockTree(tx);
+  sendToGroup(tx, value >>> 6, signalInfo((value & 63) + 1, SI.KERNEL));
+  return true;
+});
+
+registerRedo(REDO.zombie, (tx, value) => settleZombie(tx, value as Process));
