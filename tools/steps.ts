@@ -6,7 +6,7 @@ import { root } from "./source.ts";
 export interface StepResult {
   readonly name: string;
   readonly passed: boolean;
-  /** What it wrote, if it was not shown as it came. */
+  /** What it wrote to stdout and stderr. */
   readonly output: string;
 }
 
@@ -25,16 +25,18 @@ export async function runStep(
 ): Promise<StepResult> {
   const startedAt = performance.now();
   const [program, ...argv] = command;
-  if (options.live ?? false) console.log(`\n== ${name}`);
+  const live = options.live ?? false;
+  if (live) console.log(`\n== ${name}`);
   const child = spawn(program, argv, {
     cwd: options.cwd ?? root,
     env: { ...process.env, ...options.env },
-    stdio: ["ignore", options.live ? "inherit" : "pipe", options.live ? "inherit" : "pipe"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (chunk: string) => {
+    stream.setEncoding("utf8").on("data", (chunk: string) => {
       output += chunk;
+      if (live) process.stdout.write(chunk);
     });
   }
   const passed = await new Promise<boolean>((resolve) => {
@@ -45,7 +47,7 @@ export async function runStep(
     child.on("close", (status) => resolve(status === 0));
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  if (!passed && output.trim() !== "") console.log(output.trimEnd());
+  if (!passed && !live && output.trim() !== "") console.log(output.trimEnd());
   console.log(`${passed ? "pass" : "FAIL"} ${name} (${seconds} s)`);
   return { name, passed, output };
 }
