@@ -1,0 +1,421 @@
+/**
+ * A hart: the loop that runs tasks. One thread, one request slot, one task at a time.
+ *
+ *     turn ──▶ safepoint ──▶ deadlines, host work ──▶ pick a task ──▶ run it ──▶ turn
+ *                                                        │ none
+ *                                                        ▼
+ *                                                  park on the doorbell
+ *
+ * A task runs in translated code until it traps. A system call is a request: its handler runs in the hart's
+ * transaction, and result, next pc and effects become final in one commit (rule R2); translated code then
+ * goes on without having left. What makes it leave is an answer of `LEAVE`: the task has parked, ended, or
+ * has to attend to something.
+ *
+ * A request that fails by a bug is rolled back and run again, ATTEMPTS times; then it is poison: its owner
+ * alone gets an error, the system goes on (rule R14).
+ *
+ * The object holds nothing that cannot be rebuilt: current task and transaction state are in the heap.
+ */
+
+import { assert } from "../base/assert.ts";
+import { errno, Errno } from "../base/errno.ts";
+import { type AccessKind, EXIT, HART_INTERRUPT, REG_BUDGET, REG_PC, REG_SCRATCH, REG_TRAP_VALUE } from "../base/hart-abi.ts";
+import { SLOT } from "../heap/layout.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { attend, forgetCall, type Restarts } from "./attend.ts";
+import { type Personality, SystemCall } from "./call.ts";
+import { finishHostCall, HOST_OPERATIONS, HostCall, type HostCallHandler, type HostOperation } from "./host-call.ts";
+import { recordCrash } from "./ledger.ts";
+import { beginExit } from "./process.ts";
+import { finishCall, low, X } from "./registers.ts";
+import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
+import {
+  doorbellAt,
+  Hart,
+  nextDeadline,
+  othersReady,
+  parkTask,
+  pickTask,
+  retireTask,
+  ringDoorbell,
+  Scheduler,
+  schedulerOf,
+  wakeDue,
+  yieldTask,
+} from "./scheduler.ts";
+import { BUS, forceToTask, ILL, SIG, signalInfo, TRAP } from "./signal.ts";
+import { RUN, Task } from "./task.ts";
+import { threadOf } from "./thread.ts";
+
+/** Answers of the imported functions to translated code. */
+const GO_ON = 0;
+const LEAVE = 1;
+
+/** Taken control transfers in a task's turn: one to two milliseconds in tier 0. */
+export const TURN_BUDGET = 50_000;
+
+/** Times that a request is run again after it has failed by a bug. */
+export const ATTEMPTS = 3;
+
+/** What a page fault comes to. */
+export type FaultOutcome =
+  | { readonly mapped: true }
+  | { readonly mapped: false; readonly signal: number; readonly code: number; readonly address: number };
+
+/** Translated code, as the hart sees it. */
+export interface Translated {
+  /** Runs from REG_PC until an exit; `registers` and `hart` are physical addresses. Returns an EXIT value. */
+  run(registers: number, hart: number): number;
+}
+
+/** What a hart is put together from. */
+export interface HartParts {
+  readonly tx: Transaction;
+  readonly index: number;
+  readonly personality: Personality;
+  readonly restarts: Restarts;
+  /** Maps the page, or says which signal the access deserves. May throw WOULD_BLOCK and Errno. */
+  fault(tx: Transaction, task: Task, address: number, kind: AccessKind): FaultOutcome;
+  /** Says that the hart holds no translation now (rule R7). */
+  safepoint(tx: Transaction, hart: number): void;
+  /** Tells memory which address space the hart is about to run, 0 for none. */
+  activate(tx: Transaction, hart: number, task: Task): void;
+  /** Work that came from the host: finished I/O, calls of the API. True if there was any. */
+  hostWork(tx: Transaction): boolean;
+  /** What carries out the calls of the host. */
+  readonly hostCalls: { readonly [O in HostOperation]: HostCallHandler };
+  /** Value of a counter CSR (cycle, time, instret) as two words, or undefined: illegal. */
+  csr(csr: number): readonly [low: number, high: number] | undefined;
+}
+
+export class HartLoop {
+  readonly parts: HartParts;
+  readonly tx: Transaction;
+  readonly hart: Hart;
+  readonly call: SystemCall;
+  #translated: Translated | undefined;
+  readonly #blockAddress: number;
+  readonly #interruptAt: number;
+
+  constructor(parts: HartParts, hart: Hart) {
+    this.parts = parts;
+    this.tx = parts.tx;
+    this.hart = hart;
+    this.call = new SystemCall(parts.tx);
+    this.#interruptAt = Hart.blockAt.get(parts.tx, hart) + (HART_INTERRUPT >> 2);
+    this.#blockAddress = Hart.blockAt.get(parts.tx, hart) * 4;
+  }
+
+  /** The functions that translated code imports. */
+  readonly imports: {
+    syscall(regs: number): number;
+    fault(regs: number, vaLow: number, vaHigh: number, kind: number): number;
+    csr(regs: number, csr: number): number;
+  } = {
+    syscall: () => this.#systemCall(),
+    fault: (_regs, vaLow, vaHigh, kind) =>
+      this.#fault((vaHigh >>> 0) * 0x1_0000_0000 + (vaLow >>> 0), kind as AccessKind),
+    csr: (regs, csr) => {
+      const value = this.parts.csr(csr);
+      if (value === undefined) return LEAVE;
+      const at = (regs >>> 0) / 4 + (REG_SCRATCH >> 2);
+      this.tx.memory[at] = value[0];
+      this.tx.memory[at + 1] = value[1];
+      return GO_ON;
+    },
+  };
+
+  /** Gives the hart its translated code, which was instantiated with {@link imports}. */
+  attach(translated: Translated): void {
+    this.#translated = translated;
+  }
+
+  /** One turn: some work for the host, or one task's time on the hart. False if there was nothing to do. */
+  turn(): boolean {
+    const { tx, parts, hart } = this;
+    parts.safepoint(tx, parts.index);
+    tx.words[Hart.beats.at(hart)] = (tx.words[Hart.beats.at(hart)]! + 1) | 0;
+    let worked = this.housekeep();
+    const task = pickTask(tx, hart);
+    if (task !== 0) {
+      tx.commit();
+      worked = true;
+      this.#runTask(task);
+    } else tx.rollback();
+    return worked;
+  }
+
+  /** Wakes what is due and does what the host has asked for. */
+  housekeep(): boolean {
+    const { tx, parts } = this;
+    let worked = false;
+    const deadline = nextDeadline(tx);
+    if (deadline !== 0) {
+      const now = threadOf(tx).clock.monotonic();
+      if (deadline <= now) {
+        while (wakeDue(tx, now)) worked = true;
+      }
+    }
+    return parts.hostWork(tx) || worked;
+  }
+
+  /**
+   * Runs until `stopping` says so, parking when there is nothing to do. `wait(word, value, ms)` sleeps until
+   * the heap word at `word` no longer holds `value`, at most `ms`.
+   */
+  run(stopping: () => boolean, wait: (word: number, value: number, ms: number) => void): void {
+    const { tx, parts } = this;
+    const scheduler = schedulerOf(tx);
+    const bell = doorbellAt(tx);
+    while (!stopping()) {
+      const rung = Atomics.load(tx.words, bell);
+      if (this.turn()) continue;
+      Atomics.add(tx.words, Scheduler.idle.at(scheduler), 1);
+      parts.activate(tx, parts.index, 0 as Task);
+      const deadline = nextDeadline(tx);
+      let ms = 1000;
+      if (deadline !== 0) ms = Math.max(0, Math.min(ms, (deadline - threadOf(tx).clock.monotonic()) / 1e6));
+      if (!othersReady(tx)) wait(bell, rung, ms);
+      Atomics.sub(tx.words, Scheduler.idle.at(scheduler), 1);
+    }
+  }
+
+  #runTask(task: Task): void {
+    const { tx, parts, hart, call } = this;
+    if (Task.hostCall.get(tx, task) !== 0) {
+      this.#runHostCall(task);
+      return;
+    }
+    assert(this.#translated !== undefined, "hart without translated code");
+    const registers = Task.registers.get(tx, task);
+    call.task = task;
+    call.registers = registers;
+    parts.activate(tx, parts.index, task);
+    const began = threadOf(tx).clock.monotonic();
+    let counted = began;
+    for (;;) {
+      if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
+      tx.memory[registers + (REG_BUDGET >> 2)] = TURN_BUDGET;
+      const reason = this.#translated.run(registers * 4, this.#blockAddress);
+      parts.safepoint(tx, parts.index);
+      if (Hart.current.get(tx, hart) !== task) return;
+      switch (reason) {
+        case EXIT.LEFT:
+          break;
+        case EXIT.BUDGET: {
+          const now = threadOf(tx).clock.monotonic();
+          Task.runTime.set(tx, task, Task.runTime.get(tx, task) + (now - counted));
+          tx.commit();
+          counted = now;
+          this.housekeep();
+          if (othersReady(tx)) {
+            if (Atomics.load(tx.words, Scheduler.idle.at(schedulerOf(tx))) > 0) ringDoorbell(tx, 1);
+            else {
+              yieldTask(tx, hart, task);
+              tx.commit();
+              return;
+            }
+          }
+          break;
+        }
+        case EXIT.INTERRUPT:
+          Atomics.store(tx.memory, this.#interruptAt, 0);
+          this.housekeep();
+          break;
+        case EXIT.ILLEGAL:
+          this.#trap(task, SIG.ILL, ILL.ILLOPC);
+          break;
+        case EXIT.BREAKPOINT:
+          this.#trap(task, SIG.TRAP, TRAP.BRKPT);
+          break;
+        default:
+          assert(false, `translated code left with ${reason}`);
+      }
+    }
+  }
+
+  /** Runs a call of the host until it is done or has to wait. */
+  #runHostCall(task: Task): void {
+    const { tx, call } = this;
+    const record = Task.hostCall.get(tx, task);
+    call.task = task;
+    call.registers = 0;
+    const operation = HOST_OPERATIONS[HostCall.operation.get(tx, record)]!;
+    for (let failures = 0; ; ) {
+      try {
+        const result = this.parts.hostCalls[operation](call, record);
+        this.#endHostCall(task, result);
+        return;
+      } catch (error) {
+        if (error === WOULD_BLOCK) {
+          if (this.#park(task)) return;
+          continue;
+        }
+        const failed = this.#failed(error, operation, failures++);
+        if (failed === undefined) continue;
+        this.#endHostCall(task, -failed.code);
+        return;
+      }
+    }
+  }
+
+  #endHostCall(task: Task, result: number): void {
+    const { tx, hart } = this;
+    forgetCall(tx, task, false);
+    if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+    finishHostCall(tx, Task.hostCall.get(tx, task), result);
+    retireTask(tx, hart, task, RUN.NEW);
+    tx.commit();
+  }
+
+  /** A trap at REG_PC becomes a signal. */
+  #trap(task: Task, signal: number, code: number): void {
+    const { tx } = this;
+    const at = Task.registers.get(tx, task) + (REG_PC >> 2);
+    const address = (tx.memory[at + 1]! >>> 0) * 0x1_0000_0000 + (tx.memory[at]! >>> 0);
+    forceToTask(tx, task, signalInfo(signal, code, { address }));
+    tx.commit();
+  }
+
+  /** True if the task may go on in user mode. */
+  #attend(task: Task): boolean {
+    const { tx, parts, call } = this;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return attend(call, this.hart, parts.personality, parts.restarts) === "goes on";
+      } catch (error) {
+        tx.rollback();
+        if (error === WOULD_BLOCK) {
+          if (parkTask(tx, this.hart, task, 0, false)) return false;
+          clearWaits(tx);
+          attempt = 0;
+          continue;
+        }
+        if (Hart.current.get(tx, this.hart) !== task) return false;
+        recordCrash(tx, "attend", error);
+        if (attempt > ATTEMPTS) {
+          // What cannot be attended to ends its process; what cannot end is a bug that must be seen.
+          assert((Task.attention.get(tx, task) & 2) === 0, `task cannot end: ${String(error)}`);
+          beginExit(tx, Task.process.get(tx, task), SIG.KILL);
+          tx.commit();
+        }
+      }
+    }
+  }
+
+  // --- system calls -----------------------------------------------------------------------------------------
+
+  #systemCall(): number {
+    const { call, tx } = this;
+    const { task, registers, parts } = { task: call.task, registers: call.registers, parts: this.parts };
+    const number = low(tx, registers, X.a7);
+    const handler = parts.personality.handlers[number];
+    const trace = parts.personality.trace;
+    trace?.enter(call, number);
+    let result: number;
+    for (let failures = 0; ; ) {
+      try {
+        if (handler === undefined) throw errno.ENOSYS;
+        result = handler(call);
+        if (!Number.isNaN(result)) finishCall(tx, registers, result);
+        if (Task.inCall.get(tx, task) !== 0 || Task.deadline.get(tx, task) !== 0) forgetCall(tx, task, false);
+        tx.commit();
+        break;
+      } catch (error) {
+        if (error === WOULD_BLOCK) {
+          const parked = this.#park(task);
+          if (parked) return LEAVE;
+          continue;
+        }
+        const failed = this.#failed(error, number, failures++);
+        if (failed === undefined) continue;
+        result = -failed.code;
+        finishCall(tx, registers, result);
+        forgetCall(tx, task, false);
+        if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+        tx.commit();
+        break;
+      }
+    }
+    if (trace !== undefined) trace.exit(call, number, result);
+    return Task.attention.get(tx, task) !== 0 || Hart.current.get(tx, this.hart) !== task ? LEAVE : GO_ON;
+  }
+
+  /** Rolls a failed request back; the errno that its owner gets, or undefined: run it again. */
+  #failed(error: unknown, what: number | string, failures: number): Errno | undefined {
+    this.tx.rollback();
+    if (error instanceof Errno) return error;
+    recordCrash(this.tx, `call ${what}`, error);
+    return failures + 1 >= ATTEMPTS ? errno.EIO : undefined;
+  }
+
+  /** Parks the task in its call; false if the call must run again at once. True also if a signal interrupts. */
+  #park(task: Task): boolean {
+    const { tx } = this;
+    const w = tx.words;
+    tx.rollback();
+    const at = tx.slotAt + SLOT.deadline;
+    const deadline = w[at + 1]! * 0x1_0000_0000 + (w[at]! >>> 0);
+    if (deadline !== 0 && Task.deadline.get(tx, task) !== deadline) Task.deadline.set(tx, task, deadline);
+    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, 1);
+    tx.commit();
+    const wakeAt = deadline >= Number.MAX_SAFE_INTEGER ? 0 : deadline;
+    const parked = parkTask(tx, this.hart, task, wakeAt, true);
+    clearWaits(tx);
+    clearSegments(tx);
+    w[at] = 0;
+    w[at + 1] = 0;
+    if (parked) {
+      this.parts.activate(tx, this.parts.index, 0 as Task);
+      return true;
+    }
+    return Task.attention.get(tx, task) !== 0;
+  }
+
+  // --- page faults --------------------------------------------------------------------------------------------
+
+  #fault(address: number, kind: AccessKind): number {
+    const { tx, call } = this;
+    const { task } = call;
+    for (let failures = 0; ; ) {
+      try {
+        const outcome = this.parts.fault(tx, task, address, kind);
+        if (outcome.mapped) tx.commit();
+        else {
+          tx.rollback();
+          const trapAt = call.registers + (REG_TRAP_VALUE >> 2);
+          tx.memory[trapAt] = outcome.address | 0;
+          forceToTask(tx, task, signalInfo(outcome.signal, outcome.code, { address: outcome.address }));
+          tx.commit();
+        }
+        return Task.attention.get(tx, task) !== 0 ? LEAVE : GO_ON;
+      } catch (error) {
+        tx.rollback();
+        if (error === WOULD_BLOCK) {
+          const parked = parkTask(tx, this.hart, task, 0, false);
+          clearWaits(tx);
+          if (parked) {
+            this.parts.activate(tx, this.parts.index, 0 as Task);
+            return LEAVE;
+          }
+          if (Task.attention.get(tx, task) !== 0) return LEAVE;
+          continue;
+        }
+        if (error instanceof Errno) {
+          // Out of frames, tables or heap: the task that asked is ended, as Linux's out-of-memory killer would.
+          beginExit(tx, Task.process.get(tx, task), SIG.KILL);
+          tx.commit();
+          return LEAVE;
+        }
+        recordCrash(tx, "fault", error);
+        if (++failures >= ATTEMPTS) {
+          forceToTask(tx, task, signalInfo(SIG.BUS, BUS.ADRERR, { address }));
+          tx.commit();
+          return LEAVE;
+        }
+      }
+    }
+  }
+}
+
+
