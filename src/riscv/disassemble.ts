@@ -22,10 +22,6 @@ const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 /** A 64-bit address. */
 const address = (value: number): string => `0x${BigInt.asUintN(64, BigInt(value)).toString(16)}`;
 
-/** The name of register `index`, as the ABI has it. */
-export function registerName(index: number): string {
-  return x(index);
-}
 
 /** The sets of a fence: `iorw`. */
 function fenceSet(bits: number): string {

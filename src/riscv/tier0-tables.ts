@@ -15,12 +15,13 @@
  * several rows (fcvt.w.s and fcvt.wu.s); it then compares masks. Handler 0 is "illegal" in both.
  */
 import { assert } from "../base/assert.ts";
-import { decodeCompressed, decode, immediate, rd, rs1, rs2 } from "./decode.ts";
+import { decode, immediate, rd, rs1, rs2 } from "./decode.ts";
 import type { Instruction } from "./isa.ts";
-import { INSTRUCTIONS } from "./isa-table.ts";
+import { COMPRESSED_INSTRUCTIONS, INSTRUCTIONS } from "./isa-table.ts";
 
 const NARROW_ENTRIES = 0x10000;
 const WIDE_ENTRIES = 0x8000;
+const OPCODES = 32;
 export const NARROW_TABLE = 0;
 export const WIDE_TABLE: number = NARROW_ENTRIES * 8;
 /** The bits of a word that the wide index holds: 6..2, 14..12 and 31..25. */
@@ -44,54 +45,64 @@ export interface Handlers {
 
 interface Tables extends Handlers {
   readonly wideTable: Uint8Array;
-  readonly narrowTable: BigUint64Array;
+  readonly narrowTable: Uint32Array<ArrayBuffer>;
 }
 
+/** Tells the rows at a wide index from others by a bit set over the rows of its opcode. */
 function buildWide(): { wide: (readonly Instruction[])[]; wideTable: Uint8Array } {
-  const byOpcode = Array.from({ length: 32 }, (_, opcode) =>
-    INSTRUCTIONS.filter((row) => ((row.match >>> 2) & 31) === opcode),
-  );
   const wide: (readonly Instruction[])[] = [[]];
-  const numbers = new Map<string, number>([["", 0]]);
   const wideTable = new Uint8Array(WIDE_ENTRIES);
-  for (let index = 0; index < WIDE_ENTRIES; index++) {
-    const word = wordOfIndex(index);
-    const rm = (word >>> 12) & 7;
-    const rows = (byOpcode[index & 31] ?? []).filter(
-      (row) =>
-        ((word ^ row.match) & row.mask & WIDE_INDEX_BITS) === 0 && !(row.rounds && (rm === 5 || rm === 6)),
-    );
-    const key = rows.map((row) => row.name).join();
-    let number = numbers.get(key);
-    if (number === undefined) {
-      number = wide.push(rows) - 1;
-      numbers.set(key, number);
+  for (let opcode = 0; opcode < OPCODES; opcode++) {
+    const rows = INSTRUCTIONS.filter((row) => ((row.match >>> 2) & 31) === opcode);
+    if (rows.length === 0) continue;
+    const masks = rows.map((row) => row.mask & WIDE_INDEX_BITS);
+    assert(rows.length <= 53, "a set of rows is an integer");
+    const numbers = new Map<number, number>([[0, 0]]);
+    for (let index = opcode; index < WIDE_ENTRIES; index += OPCODES) {
+      const word = wordOfIndex(index);
+      const rm = (word >>> 12) & 7;
+      let set = 0;
+      for (let i = 0; i < rows.length; i++) {
+        const row = rows[i] as Instruction;
+        if (((word ^ row.match) & (masks[i] as number)) !== 0) continue;
+        if (!(row.rounds && (rm === 5 || rm === 6))) set += 2 ** i;
+      }
+      let number = numbers.get(set);
+      if (number === undefined) {
+        const members = rows.filter((_, i) => Math.floor(set / 2 ** i) % 2 === 1);
+        number = wide.push(members) - 1;
+        numbers.set(set, number);
+      }
+      wideTable[index] = number;
     }
-    wideTable[index] = number;
   }
   assert(wide.length <= 256, "a wide handler's number fits a byte");
   return { wide, wideTable };
 }
 
-function buildNarrow(): { narrow: (Instruction | undefined)[]; narrowTable: BigUint64Array } {
+/** Goes row by row: all expansions of a compressed row are one instruction, and rows do not overlap. */
+function buildNarrow(): { narrow: (Instruction | undefined)[]; narrowTable: Uint32Array<ArrayBuffer> } {
   const narrow: (Instruction | undefined)[] = [undefined];
-  const numbers = new Map<Instruction, number>();
-  const narrowTable = new BigUint64Array(NARROW_ENTRIES);
-  const halves = new Uint32Array(narrowTable.buffer);
-  for (let half = 0; half < NARROW_ENTRIES; half++) {
-    if ((half & 3) === 3) continue;
-    const found = decodeCompressed(half);
-    if (found === undefined) continue;
-    const row = decode(found.word);
-    assert(row !== undefined, `${found.row.name} expands to an instruction`);
-    let number = numbers.get(row);
-    if (number === undefined) {
-      number = narrow.push(row) - 1;
-      numbers.set(row, number);
+  const narrowTable = new Uint32Array(NARROW_ENTRIES * 2);
+  for (const { name, mask, match, expand } of COMPRESSED_INSTRUCTIONS) {
+    const free = ~mask & 0xffff;
+    let row: Instruction | undefined;
+    let number = 0;
+    // All subsets of the free bits, from none to all.
+    for (let bits = 0, last = false; !last; bits = (bits - free) & free) {
+      last = bits === free;
+      const word = expand(match | bits);
+      if (word === 0) continue;
+      if (row === undefined) {
+        row = decode(word);
+        assert(row !== undefined, `${name} expands to an instruction`);
+        number = narrow.indexOf(row);
+        if (number < 0) number = narrow.push(row) - 1;
+      }
+      const at = (match | bits) * 2;
+      narrowTable[at] = (number << 24) | (rs2(word) << 19) | (rs1(word) << 11) | (rd(word) << 3);
+      narrowTable[at + 1] = immediate(row.format.immediate, word);
     }
-    const word = found.word;
-    halves[half * 2] = (number << 24) | (rs2(word) << 19) | (rs1(word) << 11) | (rd(word) << 3);
-    halves[half * 2 + 1] = immediate(row.format.immediate, word);
   }
   return { narrow, narrowTable };
 }

@@ -337,3 +337,16 @@ test("x0 reads as 0 whatever its slot holds", () => {
   assert.equal(machine.run(), EXIT.BREAKPOINT);
   assert.equal(machine.x(A0), 0n);
 });
+
+test("frames may lie anywhere in 4 GiB", () => {
+  const machine = new TestMachine({}, 4096, false, 0xfe00_0000);
+  machine.map(CODE, 4096, { fetch: true });
+  machine.map(DATA, 4096, { read: true, write: true });
+  machine.writeCode(CODE, [SD, LD, assemble("amoadd.w", { rd: A2, rs1: A1, rs2: A2 }), C_EBREAK]);
+  machine.setX(A1, BigInt(DATA + 16));
+  machine.setX(A2, 0x1122334455667788n);
+  machine.pc = BigInt(CODE);
+  assert.equal(machine.run(), EXIT.BREAKPOINT);
+  assert.equal(machine.x(A0), 0x1122334455667788n);
+  assert.equal(machine.x(A2), 0x55667788n);
+});

@@ -122,8 +122,7 @@ export function runInInterpreter(program: Program): Uint8Array {
     {
       syscall: () => {
         if (machine.x(A7) === BigInt(SYS_EXIT)) return 1;
-        const pa = machine.physical(Number(machine.x(A1)));
-        output = machine.bytes.slice(pa, pa + Number(machine.x(A2)));
+        output = machine.readBytes(Number(machine.x(A1)), Number(machine.x(A2)));
         machine.pc += 4n;
         return 0;
       },
@@ -134,12 +133,13 @@ export function runInInterpreter(program: Program): Uint8Array {
     },
     megabytes,
   );
-  const code = machine.map(CODE, program.code.length, { read: true, fetch: true });
-  machine.bytes.set(program.code, code);
   const data = { read: true, write: true };
-  machine.bytes.set(program.input, machine.map(INPUT, program.input.length, data));
-  machine.map(SCRATCH, SCRATCH_BYTES, data);
-  machine.map(OUTPUT, program.outputBytes, data);
+  machine.mapReversed(CODE, program.code.length, { read: true, fetch: true });
+  machine.writeBytes(CODE, program.code);
+  machine.mapReversed(INPUT, program.input.length, data);
+  machine.writeBytes(INPUT, program.input);
+  machine.mapReversed(SCRATCH, SCRATCH_BYTES, data);
+  machine.mapReversed(OUTPUT, program.outputBytes, data);
   machine.pc = BigInt(CODE);
   const exit = machine.run();
   assert(

@@ -68,13 +68,14 @@ export class TestMachine {
   readonly #emptyLeaf: number;
   #next: number;
 
-  constructor(imports: TestImports = {}, megabytes = 16, counted = false) {
+  /** Tables and frames are taken from `first` on, a multiple of the page size. */
+  constructor(imports: TestImports = {}, megabytes = 16, counted = false, first = TABLES) {
     const pages = (megabytes * 1024 * 1024) / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
-    writeTier0Tables(this.bytes.subarray(TABLES, TABLES + tier0TableBytes()));
-    this.#next = TABLES + Math.ceil(tier0TableBytes() / PAGE_SIZE) * PAGE_SIZE;
+    writeTier0Tables(this.bytes.subarray(first, first + tier0TableBytes()));
+    this.#next = first + Math.ceil(tier0TableBytes() / PAGE_SIZE) * PAGE_SIZE;
     this.#emptyLeaf = this.#leaf();
     this.root = this.allocate(ROOT_BYTES);
     new Uint32Array(this.memory.buffer, this.root, ROOT_BYTES / 4).fill(this.#emptyLeaf);
@@ -83,7 +84,7 @@ export class TestMachine {
     this.setWord(REG_BUDGET, 0x7fffffff);
     this.#tier0 = instantiateTier0(interpreter(counted), {
       memory: this.memory,
-      tables: TABLES,
+      tables: first | 0,
       syscall: imports.syscall ?? (() => 1),
       fault: imports.fault ?? (() => 1),
       csr: imports.csr ?? (() => 1),
@@ -126,6 +127,43 @@ export class TestMachine {
     const pa = this.allocate(size);
     for (let at = 0; at < size; at += PAGE_SIZE) this.mapPage(va + at, pa + at, permissions);
     return pa;
+  }
+
+  /** As {@link map}, with the frames in reverse order, so that no page's frame follows the one before. */
+  mapReversed(va: number, size: number, permissions: Permissions): void {
+    const pages = Math.ceil(size / PAGE_SIZE);
+    const pa = this.allocate(pages * PAGE_SIZE);
+    for (let page = 0; page < pages; page++) {
+      this.mapPage(va + page * PAGE_SIZE, pa + (pages - 1 - page) * PAGE_SIZE, permissions);
+    }
+  }
+
+  /** The bytes of a range of mapped pages, one part for each page. */
+  *parts(va: number, size: number): Generator<Uint8Array> {
+    for (let at = va; at < va + size; ) {
+      const length = Math.min(PAGE_SIZE - (at % PAGE_SIZE), va + size - at);
+      const pa = this.physical(at);
+      yield this.bytes.subarray(pa, pa + length);
+      at += length;
+    }
+  }
+
+  writeBytes(va: number, bytes: Uint8Array): void {
+    let from = 0;
+    for (const part of this.parts(va, bytes.length)) {
+      part.set(bytes.subarray(from, from + part.length));
+      from += part.length;
+    }
+  }
+
+  readBytes(va: number, size: number): Uint8Array {
+    const bytes = new Uint8Array(size);
+    let to = 0;
+    for (const part of this.parts(va, size)) {
+      bytes.set(part, to);
+      to += part.length;
+    }
+    return bytes;
   }
 
   /** The pa behind a mapped `va`. */
