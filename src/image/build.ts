@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { planFetch } from "./fetch-packages.ts";
 import type { FetchedPackage } from "./fetch-packages.ts";
-import { ImageCache, cacheDirectory } from "./cache.ts";
+import { ImageCache, cacheDirectory, isDiskFull } from "./cache.ts";
 import type { WriteAll } from "./cache.ts";
 import { configureSystem } from "./configure.ts";
 import { debianKeys } from "./debian-keys.ts";
@@ -160,6 +160,9 @@ export async function buildImage(
     const fetched = await fetchAll(context, selection);
     const info = await assemble(context, selection, fetched, note);
     return { ...info, timings, notes };
+  } catch (error) {
+    if (isDiskFull(error)) await cache.takeBack();
+    throw error;
   } finally {
     await mark.discard();
   }
@@ -260,7 +263,6 @@ async function onlineRelease(context: Context): Promise<ReleaseSource> {
     signal,
   );
   const sha256 = await cache.storeBlob(found.inRelease);
-  await cache.writeJson("suites", `${suite}.json`, { sha256, mirror: found.url });
   return { release: found.release, inRelease: found.inRelease, sha256, mirror: found.url };
 }
 
@@ -433,6 +435,10 @@ async function assemble(
     const path = cache.path("images", `${written.digest}.img`);
     await cache.guard(() => file.commit(path));
     await cache.writeJson("images", `${written.digest}.json`, record);
+    const { mirror } = selection;
+    if (selection.blobs.length > 0 && mirror !== undefined) {
+      await cache.writeJson("suites", `${lock.suite}.json`, { sha256: lock.release.inRelease, mirror });
+    }
     await cache.writeJson("names", `${options.name}.json`, { digest: written.digest });
     writing.add(1, 0);
     writing.end();

@@ -70,6 +70,8 @@ const orphanAfterMs = 60_000;
 export class ImageCache {
   readonly directory: string;
   readonly #writeAll: WriteAll;
+  /** Files that came into being through this object: what {@link takeBack} removes. */
+  readonly #added = new Set<string>();
 
   constructor(directory: string, writeAll: WriteAll = writeAllToDisk) {
     this.directory = directory;
@@ -185,6 +187,12 @@ export class ImageCache {
     return found;
   }
 
+  /** Removes everything that was added through this object: on a full disk, half an image helps nobody. */
+  async takeBack(): Promise<void> {
+    for (const path of this.#added) await rm(path, { force: true });
+    this.#added.clear();
+  }
+
   #temporary(path: string, handle: FileHandle): TemporaryFile {
     let closed = false;
     const close = async (): Promise<void> => {
@@ -204,12 +212,15 @@ export class ImageCache {
       commit: async (target) => {
         await handle.datasync();
         await close();
+        const isNew = !(await exists(target));
         await rename(path, target);
+        if (isNew) this.#added.add(target);
         await syncDirectory(dirname(target));
       },
       setAside: async (target) => {
         await close();
         await rename(path, target);
+        this.#added.add(target);
       },
       discard: async () => {
         await close().catch(() => {});
@@ -217,6 +228,19 @@ export class ImageCache {
       },
     };
   }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Whether `error` says that there is no room left. */
+export function isDiskFull(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOSPC" || code === "EDQUOT";
 }
 
 function temporaryName(label: string): string {
@@ -272,7 +296,7 @@ export function cacheError(error: unknown, directory: string): unknown {
     EPERM: "give yourself write access to it, or set COPPICE_CACHE to another folder",
     EROFS: "set COPPICE_CACHE to a folder that can be written",
   };
-  const full = code === "ENOSPC" || code === "EDQUOT";
+  const full = isDiskFull(error);
   return new ImageError({
     part: "cache",
     problem: full ? `the disk is full: ${directory}` : `${directory} cannot be used: ${messageOf(error)}`,
