@@ -88,6 +88,10 @@ struct ksigaction {
   mask_t mask;
 };
 // glibc keeps these in its own headers.
+#ifndef UTIME_NOW
+#define UTIME_NOW 0x3fffffffL
+#define UTIME_OMIT 0x3ffffffeL
+#endif
 #ifndef SS_ONSTACK
 #define SS_ONSTACK 1
 #define SS_DISABLE 2
