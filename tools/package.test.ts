@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { type LockFile, missingEntries } from "./complete-lock.ts";
 import { root } from "./source.ts";
 
 type Versions = Readonly<Record<string, string>>;
@@ -13,10 +14,6 @@ interface Manifest {
   readonly devDependencies?: Versions;
   readonly optionalDependencies?: Versions;
   readonly peerDependencies?: Versions;
-}
-
-interface LockFile {
-  readonly packages: Readonly<Record<string, { readonly resolved?: string; readonly link?: boolean }>>;
 }
 
 function readJson<T>(name: string): T {
@@ -30,6 +27,10 @@ test("the lock file holds no download addresses", () => {
   const { packages } = readJson<LockFile>("package-lock.json");
   const resolved = Object.entries(packages).filter(([, { resolved: address, link }]) => address && !link);
   assert.deepEqual(resolved, []);
+});
+
+test("the lock file has the packages of every platform; else run node tools/complete-lock.ts", () => {
+  assert.deepEqual([...missingEntries(readJson<LockFile>("package-lock.json")).keys()], []);
 });
 
 test("every version is exact", () => {
