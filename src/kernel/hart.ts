@@ -196,7 +196,9 @@ export class HartLoop {
     for (;;) {
       if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
       tx.memory[registers + (REG_BUDGET >> 2)] = TURN_BUDGET;
+      tx.words[Hart.inUser.at(hart)] = 1;
       const reason = this.#translated.run(registers * 4, this.#blockAddress);
+      tx.words[Hart.inUser.at(hart)] = 0;
       parts.safepoint(tx, parts.index);
       if (Hart.current.get(tx, hart) !== task) return;
       switch (reason) {
@@ -306,6 +308,14 @@ export class HartLoop {
   // --- system calls -----------------------------------------------------------------------------------------
 
   #systemCall(): number {
+    const inUser = Hart.inUser.at(this.hart);
+    this.tx.words[inUser] = 0;
+    const answer = this.#carryOut();
+    this.tx.words[inUser] = 1;
+    return answer;
+  }
+
+  #carryOut(): number {
     const { call, tx } = this;
     const { task, registers, parts } = { task: call.task, registers: call.registers, parts: this.parts };
     const number = low(tx, registers, X.a7);
@@ -375,6 +385,14 @@ export class HartLoop {
   // --- page faults --------------------------------------------------------------------------------------------
 
   #fault(address: number, kind: AccessKind): number {
+    const inUser = Hart.inUser.at(this.hart);
+    this.tx.words[inUser] = 0;
+    const answer = this.#mapPage(address, kind);
+    this.tx.words[inUser] = 1;
+    return answer;
+  }
+
+  #mapPage(address: number, kind: AccessKind): number {
     const { tx, call } = this;
     const { task } = call;
     for (let failures = 0; ; ) {

@@ -19,7 +19,6 @@ import type { Transaction } from "../heap/transaction.ts";
 import type { SystemCall } from "./call.ts";
 import { ringDoorbell, Scheduler, schedulerOf } from "./scheduler.ts";
 import { RUN, Task } from "./task.ts";
-import { registerRedo } from "./thread.ts";
 import { append } from "../heap/list.ts";
 
 export const CALL_STATE = { FREE: 0, FILLING: 1, POSTED: 2, RUNNING: 3, DONE: 4 } as const;
@@ -74,9 +73,9 @@ export type HostCall = Ref<"host-call">;
 /** Carries out an operation; as a system call's handler, with the call's record. */
 export type HostCallHandler = (call: SystemCall, record: HostCall) => number;
 
-/** Places the records: root "host-calls" holds the posted counter, then the records. At boot. */
+/** Places the records: root "host-calls" counts posted calls and finished ones, then come the records. */
 export function createHostCalls(tx: Transaction, bufferOf: (index: number) => number): void {
-  const at = placeRoot(tx, "host-calls", 1 + HOST_CALLS);
+  const at = placeRoot(tx, "host-calls", 2 + HOST_CALLS);
   for (let i = 0; i < HOST_CALLS; i++) {
     const record = HostCall.allocate(tx);
     const task = Task.allocate(tx);
@@ -84,19 +83,24 @@ export function createHostCalls(tx: Transaction, bufferOf: (index: number) => nu
     HostCall.task.init(tx, record, task);
     Task.hostCall.init(tx, task, record);
     Task.hart.init(tx, task, -1);
-    tx.words[at + 1 + i] = record;
+    tx.words[at + 2 + i] = record;
     // The stock of a slot holds few blocks; each record is final by itself.
     tx.commit();
   }
 }
 
 export function hostCallOf(view: HeapView, index: number): HostCall {
-  return view.words[view.root("host-calls") + 1 + index]! as HostCall;
+  return view.words[view.root("host-calls") + 2 + index]! as HostCall;
 }
 
 /** The word that counts posted calls. */
 export function postedAt(view: HeapView): HeapAddr {
   return view.root("host-calls");
+}
+
+/** The word that counts finished calls: the host waits for it to change. */
+export function finishedAt(view: HeapView): HeapAddr {
+  return view.root("host-calls") + 1;
 }
 
 /** Argument `index` as a number between −2^53 and 2^53. */
@@ -137,13 +141,8 @@ export function startPostedCalls(tx: Transaction): boolean {
 export function finishHostCall(tx: Transaction, record: HostCall, result: number): void {
   HostCall.result.set(tx, record, result);
   HostCall.state.set(tx, record, CALL_STATE.DONE);
-  tx.afterCommit(REDO.notify, HostCall.state.at(record));
+  tx.afterCommit(REDO.notify, finishedAt(tx));
 }
-
-registerRedo(REDO.notify, (tx, word) => {
-  Atomics.notify(tx.words, word);
-  return true;
-});
 
 // --- the host's side ------------------------------------------------------------------------------------------
 

@@ -166,6 +166,21 @@ function leaveHart(tx: Transaction, hart: Hart, task: Task): void {
   Hart.current.set(tx, hart, 0);
 }
 
+/**
+ * Takes the task that a dead hart was running off it, after the hart's slot has been recovered: it is ready
+ * again, and runs on from what its registers say. Returns the task, 0 if there was none.
+ */
+export function abandonHart(tx: Transaction, hart: Hart): Task {
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const task = Hart.current.get(tx, hart) as Task;
+  if (task === 0) return task;
+  leaveHart(tx, hart, task);
+  enqueue(tx, scheduler, task);
+  tx.afterCommit(REDO.doorbell, 0);
+  return task;
+}
+
 /** Whether another task is ready to run. */
 export function othersReady(view: HeapView): boolean {
   return !Scheduler.queue.isEmpty(view, schedulerOf(view));
