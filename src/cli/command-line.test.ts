@@ -311,6 +311,12 @@ test("an absent image names the remedy", async () => {
     "coppice: image \"debain\": no such image\n  build it with 'coppice image build debain'\n",
   );
   assert.equal(outcome.status, 125);
+  const imageError = new ImageError({
+    part: "image",
+    problem: "a block is damaged",
+    remedy: "build it again",
+  });
+  assert.equal((await play("run debian true", { bootError: imageError })).status, 125);
 });
 
 test("a mount of what is no folder is refused before the boot", async () => {

@@ -76,7 +76,7 @@ export async function runCommandLine(
     const columns = host.stdoutIsTerminal ? Math.min(host.size().columns, 100) : 90;
     return await perform(parseCommandLine(argv, { version, env, columns }), host, services);
   } catch (error) {
-    const failure = describeFailure(error);
+    const failure = describeFailure(error, argv[0] === "image" ? STATUS.FAILED : STATUS.COPPICE);
     host.stderr.write(failure.text);
     return failure.status;
   }

@@ -52,8 +52,8 @@ function statusOf(error: CoppiceError): number {
   }
 }
 
-/** Describes whatever was thrown. A stack is shown only for what must be a bug of Coppice. */
-export function describeFailure(error: unknown): Failure {
+/** Describes whatever was thrown; `imageStatus` is for a failure of an image. A stack is shown only for what must be a bug of Coppice. */
+export function describeFailure(error: unknown, imageStatus: number): Failure {
   if (error instanceof UsageError) {
     return { text: withRemedy(error.message, error.remedy), status: STATUS.COPPICE };
   }
@@ -64,7 +64,7 @@ export function describeFailure(error: unknown): Failure {
     // The problem of an option or an image names it; the other parts say where the problem lies.
     const named = error.part === "image" || error.part === "options";
     const text = named ? error.problem : `${error.part}: ${error.problem}`;
-    return { text: withRemedy(text, error.remedy), status: STATUS.FAILED };
+    return { text: withRemedy(text, error.remedy), status: imageStatus };
   }
   if (error instanceof Error && error.name === "AbortError") {
     return { text: "coppice: interrupted\n", status: STATUS.INTERRUPTED };
