@@ -52,7 +52,7 @@ const NEUTRAL_LAYERS = ["kernel", "servers", "linux"];
 
 /** Names of guest programs, but for those that are system calls or plain words too (kill, tee, find, head). */
 const PROGRAMS = new Set(
-  `apt awk base64 basename bash busybox cat chgrp chmod chown csh curl dash dd df dpkg dpkg-deb du egrep emacs
+  `apt awk base64 basename bash busybox cat csh curl dash dd df dpkg dpkg-deb du egrep emacs
   fgrep gawk gcc git grep gunzip gzip ksh ld.so ls make mawk md5sum mkfifo mktemp mv nano nohup nproc od perl pgrep
   ping ps pwd python python3 readelf rm rustc scp sed sh sha256sum shuf ssh stdbuf stty su sudo tac tar tcsh tsort
   uniq vi vim vdir wc wget xargs xterm zcat zsh`.split(/\s+/),
