@@ -31,6 +31,7 @@ import type { HeapView } from "../heap/heap.ts";
 import { defineRecord, i32, lock, none, type Ref, refs, u32, words } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { File, kindOf } from "./file.ts";
+import { registerTaskResource } from "./process.ts";
 import { Task } from "./task.ts";
 
 const BLOCK_SHIFT = 6;
@@ -82,6 +83,15 @@ export function fileAt(view: HeapView, table: FileTable, descriptor: number): Fi
   const block = view.words[table + FileTable.blocks.word + (descriptor >>> BLOCK_SHIFT)]!;
   if (block === 0) return none();
   return view.words[block + DescriptorBlock.files.word + (descriptor & (BLOCK_SIZE - 1))]! as File;
+}
+
+/**
+ * Takes the lock of a table that several tasks share. For calls that copy from user memory before they look a
+ * descriptor up: the lock of the address space ranks behind this one.
+ */
+export function lockSharedFiles(tx: Transaction, task: Task): void {
+  const table = Task.files.get(tx, task);
+  if (FileTable.references.get(tx, table) !== 1) FileTable.lock.acquire(tx, table);
 }
 
 /** The task's file `descriptor`, O_PATH files included, alive until the transaction ends. Throws EBADF. */
@@ -345,6 +355,16 @@ export function closeFilesStep(tx: Transaction, table: FileTable): boolean {
   FileTable.free(tx, table);
   return true;
 }
+
+registerTaskResource({
+  name: "files",
+  release(tx, task) {
+    const table = Task.files.get(tx, task);
+    if (table === 0) return true;
+    if (closeFilesStep(tx, table)) Task.files.set(tx, task, none());
+    return false;
+  },
+});
 
 /** Closes what execve closes, of a table that the task has alone: one bounded step. False: commit, call again. */
 export function closeOnExecStep(tx: Transaction, table: FileTable): boolean {

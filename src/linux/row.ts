@@ -4,7 +4,9 @@
  * read from the rows (table.ts); nothing else lists system calls.
  */
 
+import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler } from "../kernel/call.ts";
+import type { Task } from "../kernel/task.ts";
 
 /** A set of flag names for decoding: bits, or (under `mask`) the values of a field inside the word. */
 export interface FlagSet {
@@ -80,6 +82,12 @@ export type WaitKind = "none" | "retry" | "enqueue";
  */
 export type RestartKind = "restart" | "interrupt" | "always";
 
+/**
+ * Gives up what the earlier attempts of a call hold, when a signal or the task's end keeps it from being resumed:
+ * one bounded step. False: commit, and call again. With the last step Task.progress is 0.
+ */
+export type Abandon = (tx: Transaction, task: Task) => boolean;
+
 export interface CallRow {
   readonly number: number;
   readonly name: string;
@@ -91,6 +99,12 @@ export interface CallRow {
   readonly note: string;
   readonly wait: WaitKind;
   readonly restart: RestartKind;
+  /**
+   * Whether Task.progress is a count of bytes while the call waits: what it answers when a signal ends the wait.
+   */
+  readonly countsProgress: boolean;
+  /** Set if earlier attempts leave more than a count in Task.progress: gives that up when the call is not resumed. */
+  readonly abandon: Abandon | undefined;
   /** Absent: ENOSYS. */
   readonly handler: CallHandler | undefined;
 }
@@ -99,6 +113,8 @@ export interface RowOptions {
   readonly wait?: WaitKind;
   readonly restart?: RestartKind;
   readonly result?: CallRow["result"];
+  readonly countsProgress?: boolean;
+  readonly abandon?: Abandon;
 }
 
 function row(
@@ -110,8 +126,8 @@ function row(
   handler: CallHandler | undefined,
   options: RowOptions,
 ): CallRow {
-  const { wait = "none", restart = "restart", result = "int" } = options;
-  return { number, name, args, support, note, handler, wait, restart, result };
+  const { wait = "none", restart = "restart", result = "int", countsProgress = false, abandon } = options;
+  return { number, name, args, support, note, handler, wait, restart, result, countsProgress, abandon };
 }
 
 /** A call that does all that Linux documents. */
