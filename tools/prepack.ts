@@ -14,6 +14,6 @@ for (const name of globSync("**/*.{js,d.ts,js.map,d.ts.map}", { cwd: dist })) {
   const source = path.join(root, "src", name.replace(/(\.d\.ts|\.js)(\.map)?$/, ".ts"));
   if (!existsSync(source) || isTest({ path: source })) rmSync(path.join(dist, name));
 }
-execFileSync("tsc", ["-b", "src/cli"], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+execFileSync("tsc", ["-b", "src/cli"], { cwd: root, stdio: ["ignore", 2, 2] });
 for (const name of ["LICENSE", "README.md"])
   copyFileSync(path.join(root, name), path.join(root, "src", name));

@@ -37,9 +37,12 @@ async function runTests(
     stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";
+  let interrupted = !interrupt;
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
     output += chunk;
-    if (interrupt && chunk.includes("pass")) child.kill("SIGINT");
+    if (interrupted || !chunk.includes("pass")) return;
+    interrupted = true;
+    child.kill("SIGINT");
   });
   const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
   return { status, lastLine: output.trimEnd().split("\n").at(-1) ?? "", output };
