@@ -22,7 +22,6 @@ const hex = (value: number): string => `0x${(value >>> 0).toString(16)}`;
 /** A 64-bit address. */
 const address = (value: number): string => `0x${BigInt.asUintN(64, BigInt(value)).toString(16)}`;
 
-
 /** The sets of a fence: `iorw`. */
 function fenceSet(bits: number): string {
   return bits === 0 ? "unknown" : [..."iorw"].filter((_, i) => (bits & (8 >> i)) !== 0).join("");
