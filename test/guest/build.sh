@@ -15,7 +15,7 @@ if [ "${1:-}" = --native ]; then
 fi
 only=${1:-}
 mkdir -p "$out"
-flags="-std=gnu17 -Os -Wall -Wextra -Wno-unused-parameter -Wno-return-type -Wno-infinite-recursion -Wno-array-bounds -g0 -fno-ident -ffile-prefix-map=$PWD=. -ffunction-sections -Wl,--gc-sections -Wl,--build-id=none"
+flags="-std=gnu17 -Os -Wall -Wextra -Wno-unused-parameter -Wno-return-type -Wno-infinite-recursion -Wno-array-bounds -Wno-clobbered -g0 -fno-ident -ffile-prefix-map=$PWD=. -ffunction-sections -Wl,--gc-sections -Wl,--build-id=none"
 bare="-ffreestanding -fno-builtin -nostdlib -static -fno-pie -no-pie -fno-stack-protector -fcf-protection=none
   -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-strict-aliasing -Wl,-z,noexecstack"
 [ -n "$native" ] || bare=$(printf '%s' "$bare" | sed 's/-fcf-protection=none//')
@@ -46,9 +46,8 @@ build() { # NAME FLAGS… : compiles and strips one program
     esac
   done
   if [ -e libc.c ]; then
-    build libc-static -static libc.c
-    build libc-pie -pie -fPIE libc.c
-    build libc-nopie -no-pie -fno-pie libc.c
-    build libc-static-pie -static-pie -fPIE libc.c
+    build libc-static -static libc.c -lm
+    build libc-pie -pie -fPIE libc.c -lm
+    build libc-nopie -no-pie -fno-pie libc.c -lm
   fi
 }

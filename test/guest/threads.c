@@ -231,13 +231,6 @@ static void threadTree(void) {
   eq("threads that start threads", total, 63);
 }
 
-static int mainLeaves(void) {
-  struct thread t;
-  started = 0;
-  startThread(&t, waiter, 0);
-  SYS(exit, 5);
-  return 0;
-}
 static int leaveLater(void *arg) {
   sleepMs(60);
   exit_group(44);
@@ -255,7 +248,6 @@ static int forkThere(void *arg) {
   return 0;
 }
 static void ends(void) {
-  (void)mainLeaves;
   statusIs("the first thread may end before the last", childStatus(mainLeavesFirst), 44 << 8);
   struct thread t;
   startThread(&t, forkThere, 0);
