@@ -139,11 +139,12 @@ function awaitDone(tx: Transaction, parking: Parking, spins: number, depth: numb
 
 /** Makes this thread the slot's only writer again, after the taker of frame `depth` has died. */
 function takeBack(tx: Transaction, parking: Parking, depth: number): void {
-  const w = tx.words;
   const dead = (thread: number): boolean => isDead(tx, thread);
+  const holderAt = tx.slotAt + SLOT.holder;
   // A server that the dead one had called may still be at work; it comes to an end by itself or dies.
-  while (!reclaim(tx, tx.slotIndex, depth, dead)) parking.wait(w, tx.slotAt + SLOT.holder, w[tx.slotAt]!, 1);
-  Atomics.store(w, tx.slotAt + SLOT.holder, threadOf(tx).id);
+  while (!reclaim(tx, tx.slotIndex, depth, threadOf(tx).id, dead)) {
+    parking.wait(tx.words, holderAt, tx.words[holderAt]!, 1);
+  }
 }
 
 /**

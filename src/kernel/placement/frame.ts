@@ -154,14 +154,15 @@ export function loadMessage(view: HeapView, index: number): string {
 }
 
 /**
- * Takes back what slot `index` has lent, after the thread `from` which it had been lent to below frame `keep`
- * has died: withdraws calls that nobody has taken. False while a living thread still works in the slot: ask
- * again. When it is true, nobody but the asker may write there. Whoever recovers a slot asks with `keep` 0.
+ * Takes back what slot `index` has lent in frames `keep` and above, and makes `owner` its holder: withdraws
+ * calls that nobody has taken. False while a living thread still works in the slot: ask again. When it is true,
+ * nobody but the asker may write there. The asker is the slot's owner or has claimed its recovery.
  */
 export function reclaim(
   view: HeapView,
   index: number,
   keep: number,
+  owner: number,
   dead: (thread: number) => boolean,
 ): boolean {
   const w = view.words;
@@ -174,6 +175,8 @@ export function reclaim(
     // at this moment.
     if (Atomics.compareExchange(w, at, state, FRAME_STATE.IDLE) !== state) return false;
   }
+  // In this order: a slot that is not lent and whose holder is dead is anybody's to recover.
+  Atomics.store(w, view.slot(index) + SLOT.holder, owner);
   w[view.slot(index) + SLOT.call] = keep;
   return true;
 }

@@ -40,7 +40,8 @@ import {
   ship,
   shipment,
 } from "../../kernel/placement/call.ts";
-import { CONTROL, controlOf, reclaim } from "../../kernel/placement/frame.ts";
+import { CONTROL, controlOf } from "../../kernel/placement/frame.ts";
+import { recoverRequest } from "../../kernel/placement/recover.ts";
 import { contendedInServer, ThreadEnd } from "../../kernel/placement/serve.ts";
 import { isDead, markDead, placeThreads, registerThread, ROLE } from "../../kernel/placement/threads.ts";
 import { addSegment, clearSegments, clearWaits, WOULD_BLOCK } from "../../kernel/request.ts";
@@ -519,14 +520,6 @@ function mainTests(): void {
       await client.worker.terminate();
       markDead(view, client.thread);
       const dead = (thread: number): boolean => isDead(view, thread);
-      assert.equal(reclaim(view, 0, 0, dead), false);
-      assert.equal(
-        view.words[view.slot(0) + SLOT.holder],
-        view.words[controlOf(view, serverIndex("pipe")) + CONTROL.thread],
-      );
-      Atomics.store(control, TEST.resume, 1);
-      Atomics.notify(control, TEST.resume);
-      while (!reclaim(view, 0, 0, dead)) await new Promise((resolve) => setTimeout(resolve, 1));
       const thread = registerThread(view, ROLE.MAIN);
       const tx = new HookedTransaction(
         machine.buffers,
@@ -534,7 +527,15 @@ function mainTests(): void {
         threadFor({ thread } as Setup, () => {}),
         () => {},
       );
-      assert.equal(recoverSlot(tx, thread, dead), true);
+      assert.equal(recoverRequest(tx, thread, dead), false);
+      assert.equal(recoverSlot(tx, thread, dead), false);
+      assert.equal(
+        view.words[view.slot(0) + SLOT.holder],
+        view.words[controlOf(view, serverIndex("pipe")) + CONTROL.thread],
+      );
+      Atomics.store(control, TEST.resume, 1);
+      Atomics.notify(control, TEST.resume);
+      while (!recoverRequest(tx, thread, dead)) await new Promise((resolve) => setTimeout(resolve, 1));
       assert.deepEqual(checkHeap(view), []);
       assert.equal(view.words[view.slot(0) + SLOT.holder], 0);
     } finally {
