@@ -162,6 +162,7 @@ export async function buildImage(
     return { ...info, timings, notes };
   } catch (error) {
     if (isDiskFull(error)) await cache.takeBack();
+    signal.throwIfAborted(); // Whatever the stop has torn on its way here.
     throw error;
   } finally {
     await mark.discard();

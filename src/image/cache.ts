@@ -20,7 +20,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { ImageError, codeOf, messageOf } from "./errors.ts";
 
 /** Where the cache lies: `COPPICE_CACHE`, or what the platform has for such things. */
@@ -29,7 +29,7 @@ export function cacheDirectory(
   platform: string = process.platform,
 ): string {
   const own = env["COPPICE_CACHE"];
-  if (own !== undefined && own !== "") return own;
+  if (own !== undefined && own !== "") return resolve(own);
   const xdg = env["XDG_CACHE_HOME"];
   if (xdg !== undefined && isAbsolute(xdg)) return join(xdg, "coppice");
   if (platform === "darwin") return join(homedir(), "Library", "Caches", "coppice");

@@ -71,7 +71,7 @@ export async function readDeb(file: Uint8Array): Promise<DebPackage> {
     const controlModes = new Map<string, number>();
     for (const entry of readTar(controlTar)) {
       if (entry.kind !== "file") continue;
-      control.set(entry.path, controlTar.subarray(entry.offset, entry.offset + entry.size));
+      control.set(entry.path, controlTar.slice(entry.offset, entry.offset + entry.size));
       controlModes.set(entry.path, entry.mode);
     }
     if (!control.has("control")) throw new DebError("its control archive has no control file");

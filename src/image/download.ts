@@ -113,7 +113,10 @@ export async function fetchVerified(
   throw new ImageError({
     part: "download",
     problem: `${wanted.title} cannot be fetched from ${wanted.urls.at(-1) ?? "nowhere"}: ${reason(last)}`,
-    remedy: "check the network and the mirror, then build again: what has arrived is kept",
+    remedy:
+      last instanceof HttpStatusError && last.status === 404
+        ? "the mirror lacks it or has replaced it: try again later, or use another mirror; for a lock file of older packages, one that keeps them"
+        : "check the network and the mirror, then build again: what has arrived is kept",
     cause: last,
   });
 }

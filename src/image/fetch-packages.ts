@@ -1,15 +1,14 @@
 /**
  * Downloads packages several at a time and unpacks each as it arrives.
- *
- * Unpacking runs in this thread, between the chunks that arrive: measured, a whole base system unpacks in
- * some two seconds, and a pool of workers would win half of that for a good deal of machinery.
  */
 
-import { DebError, readDeb } from "./deb.ts";
+import { DebError } from "./deb.ts";
 import type { DebPackage } from "./deb.ts";
 import { ImageError } from "./errors.ts";
 import type { LockedPackage } from "./lock-file.ts";
 import type { PhaseMeter } from "./progress.ts";
+import { createUnpackPool } from "./unpack-pool.ts";
+import type { UnpackPool } from "./unpack-pool.ts";
 
 export interface FetchedPackage {
   entry: LockedPackage;
@@ -41,13 +40,14 @@ export async function planFetch(
   const stop = AbortSignal.any([signal, failed.signal]);
   // The largest first: the last connection to finish then carries little.
   const queue = [...packages].sort((a, b) => b.size - a.size || (a.name < b.name ? -1 : 1));
+  const pool = createUnpackPool();
   let failure: { error: unknown } | undefined;
   const work = async (): Promise<void> => {
     for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
       try {
         const { content } = await get(entry, stop);
         downloading.add(1, 0, entry.name);
-        const deb = await unpack(content, entry);
+        const deb = await unpack(pool, content, entry);
         results.set(entry.name, deb);
         unpacking.add(1, deb.data.length, entry.name);
         stop.throwIfAborted();
@@ -59,6 +59,7 @@ export async function planFetch(
     }
   };
   await Promise.all(Array.from({ length: parallel }, work));
+  await pool.close();
   signal.throwIfAborted();
   if (failure !== undefined) throw failure.error;
   const rank = ({ name }: LockedPackage): number =>
@@ -68,9 +69,9 @@ export async function planFetch(
     .map((entry) => ({ entry, deb: results.get(entry.name) as DebPackage }));
 }
 
-async function unpack(content: Buffer, entry: LockedPackage): Promise<DebPackage> {
+async function unpack(pool: UnpackPool, content: Buffer, entry: LockedPackage): Promise<DebPackage> {
   try {
-    return await readDeb(content);
+    return await pool.unpack(content);
   } catch (error) {
     if (!(error instanceof DebError)) throw error;
     throw new ImageError({

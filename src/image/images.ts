@@ -71,8 +71,20 @@ export async function lookUpImage(name: string, options: CacheOptions = {}): Pro
     (info) => info.isFile(),
     () => false,
   );
-  if (!there || record === undefined || record.digest !== digest) return undefined;
+  if (!there || !isRecord(record) || record.digest !== digest) return undefined;
   return { ...record, name, path };
+}
+
+/** Whether what lies beside an image is what {@link ImageRecord} says, as far as anyone relies on it. */
+function isRecord(value: ImageRecord | undefined): value is ImageRecord {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    Number.isSafeInteger(value.dataBlocks) &&
+    value.dataBlocks > 0 &&
+    Array.isArray(value.packages) &&
+    Array.isArray(value.blobs)
+  );
 }
 
 /** The image called `name`. @throws {ImageError} when there is none, saying how to build it. */

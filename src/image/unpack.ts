@@ -1,7 +1,8 @@
 /**
  * Lays the files of packages into one tree, as dpkg does when it unpacks:
  *
- *   U1  a directory that is there already, itself or through a link, stays as it is;
+ *   U1  a directory that is there already, itself or through a link, stays as it is, also where a package
+ *       brings a link to a directory in its place;
  *   U2  a file that another package has brought is replaced if either of the two says `Replaces` of the
  *       other, and then the one that says so wins;
  *   U3  a hard link is a second name of the node that its target names.
@@ -102,7 +103,10 @@ export class Unpacker {
         this.#note(`/${entry.path} is in ${owner.name} and in ${by.name}; the one of ${by.name} stays`);
       }
     }
-    if (there?.kind === "directory") throw new Error(`/${entry.path} would replace a directory`);
+    if (there?.kind === "directory") {
+      if (entry.kind === "symlink") return; // U1
+      throw new Error(`/${entry.path} would replace a directory`);
+    }
     tree.put(entry.path, node);
     this.#owners.set(node, by);
   }
