@@ -2,7 +2,7 @@
  * Tier 0 alone on the CPU programs of bench/guest: nanoseconds and millions of instructions per second, and
  * the time as a multiple of qemu's, if qemu-riscv64-static is there.
  *
- *     node bench/tier0.ts [--tiny] [RUNS]
+ *     node bench/tier0.ts [--tiny] [--instructions] [RUNS]
  *
  * The programs run on a bare test machine, with just the system calls they need and no kernel under them.
  */
@@ -10,7 +10,10 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { EXIT, REG_BUDGET } from "../src/base/hart-abi.ts";
+import { assemble, assembleRow, rowNamed } from "../src/riscv/testing/assemble.ts";
 import { TestMachine } from "../src/riscv/testing/test-machine.ts";
+import { buildTier0 } from "../src/riscv/tier0.ts";
+import { tier0TableBytes, writeTier0Tables } from "../src/riscv/tier0-tables.ts";
 import { cpuPrograms } from "./guest/manifest.ts";
 
 const PAGE = 4096;
@@ -23,6 +26,10 @@ const A1 = 11;
 const A2 = 12;
 const A7 = 17;
 const SP = 2;
+/** Of the loops of single instructions. */
+const LOOP = 0x1_0000;
+const BUFFER = 0x2_0000;
+const UNROLLED = 32;
 /** Taken transfers between two returns to the host, as a kernel's time slice would be. */
 const SLICE = 1_000_000;
 
@@ -171,7 +178,104 @@ export function measureTier0(tiny: boolean, runs: number): void {
   }
 }
 
+/** Prints what a fresh process pays before the first instruction. */
+function measureColdStart(): void {
+  const steps: [name: string, work: () => unknown][] = [
+    ["tables", () => writeTier0Tables(new Uint8Array(tier0TableBytes()))],
+    ["module bytes", () => buildTier0()],
+    ["module bytes, warm", () => Array.from({ length: 20 }, () => buildTier0())],
+  ];
+  for (const [name, work] of steps) {
+    const start = performance.now();
+    const result = work();
+    const ms = performance.now() - start;
+    console.log(`${name}: ${(Array.isArray(result) ? ms / result.length : ms).toFixed(1)} ms`);
+  }
+
+  // A loop of three instructions, in slices; the engine optimises the module meanwhile.
+  const machine = new TestMachine();
+  machine.map(LOOP, PAGE, { fetch: true });
+  machine.writeCode(LOOP, [
+    assemble("addi", { rd: 11, rs1: 11, imm: 3 }),
+    assemble("addi", { rd: 10, rs1: 10, imm: -1 }),
+    assemble("bne", { rs1: 10, rs2: 0, imm: -8 }),
+  ]);
+  machine.setX(10, 1n << 40n);
+  machine.pc = BigInt(LOOP);
+  const start = performance.now();
+  for (const slice of [1, 2, 3, 10, 100, 300]) {
+    let rate = 0;
+    for (let done = 0; done < slice; done++) {
+      machine.setWord(REG_BUDGET, 20_000);
+      const before = performance.now();
+      machine.run();
+      rate = 60 / (performance.now() - before);
+    }
+    console.log(
+      `after ${(performance.now() - start).toFixed(1)} ms: ${rate.toFixed(0)} M instructions per second`,
+    );
+  }
+}
+
+/** Prints nanoseconds for each of some instructions, in a loop of 32 of them. */
+function measureInstructions(runs: number): void {
+  const FLAG_NX = 1;
+  const registers = { rd: 12, rs1: 10, rs2: 11, rs3: 13, rm: 7 };
+  const samples: [instruction: string, flags: number][] = [
+    ["add", 0],
+    ["ld", 0],
+    ["sd", 0],
+    ["amoadd.d", 0],
+    ["div", 0],
+    ["fadd.d", FLAG_NX],
+    ["fmul.d", FLAG_NX],
+    ["fdiv.d", FLAG_NX],
+    ["fsqrt.d", FLAG_NX],
+    ["fmadd.d", FLAG_NX],
+    ["fmadd.s", FLAG_NX],
+    ["fcvt.w.d", FLAG_NX],
+    ["fcvt.d.l", FLAG_NX],
+  ];
+  for (const [instruction, flags] of samples) {
+    const machine = new TestMachine();
+    machine.map(LOOP, PAGE, { fetch: true });
+    machine.map(BUFFER, PAGE, { read: true, write: true });
+    const row = rowNamed(instruction);
+    const has = (field: string): boolean =>
+      row.format.operands.some((kind) => kind.slice(1) === field.slice(1));
+    const word = assembleRow(row, {
+      rs1: registers.rs1,
+      rm: row.rounds ? registers.rm : 0,
+      ...(has("rd") ? { rd: registers.rd } : {}),
+      ...(has("rs2") ? { rs2: registers.rs2 } : {}),
+      ...(has("rs3") ? { rs3: registers.rs3 } : {}),
+    });
+    const body = Array.from({ length: UNROLLED }, () => word);
+    machine.writeCode(LOOP, [...body, assemble("jal", { rd: 0, imm: -4 * UNROLLED })]);
+    machine.setX(registers.rs1, BigInt(BUFFER));
+    machine.setX(registers.rs2, 7n);
+    const single = instruction.endsWith(".s");
+    // 0.1, 3.7 and 1.1: nothing they come to is exact.
+    const values = single
+      ? [0xffffffff3dcccccdn, 0xffffffff406ccccdn, 0xffffffff3f8ccccdn]
+      : [0x3fb999999999999an, 0x400d99999999999an, 0x3ff199999999999an];
+    values.forEach((value, index) => machine.setF(10 + (index === 2 ? 3 : index), value));
+    const times: number[] = [];
+    for (let run = 0; run < runs * 20; run++) {
+      machine.pc = BigInt(LOOP);
+      machine.flags = flags;
+      machine.setWord(REG_BUDGET, 10_000);
+      const start = performance.now();
+      machine.run();
+      times.push(((performance.now() - start) * 1e6) / (10_000 * (UNROLLED + 1)));
+    }
+    console.log(`${instruction.padEnd(10)} ${median(times).toFixed(2).padStart(6)} ns`);
+  }
+}
+
 if (import.meta.main) {
+  measureColdStart();
+  if (process.argv.includes("--instructions")) measureInstructions(5);
   const tiny = process.argv.includes("--tiny");
   measureTier0(tiny, Number(process.argv.slice(2).find((argument) => /^\d+$/.test(argument)) ?? 5));
 }

@@ -107,7 +107,7 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
     name: "load_slow",
     signature: { parameters: [I32, I64, I64, I32], result: I32 },
     body: (f, call) => {
-      const { regs, size, address, index } = twoPages(f, call, ACCESS.READ);
+      const { regs, address, index } = twoPages(f, call, ACCESS.READ);
       const value = f.let(i64(0));
       f.loop((again) => {
         f.set(index, index.sub(1));
@@ -115,7 +115,6 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
         f.brIf(again, index);
       });
       f.store(STORE.i64, regs, value, REG_SCRATCH);
-      void size;
       f.return(i32(STATUS.done));
     },
   },
@@ -180,7 +179,7 @@ function twoPages(
   f: FunctionBuilder,
   call: (name: string, ...args: Expr[]) => Expr,
   kind: number,
-): { regs: Expr; size: Expr; index: Expr; address: () => Expr } {
+): { regs: Expr; index: Expr; address: () => Expr } {
   const [regs, pc, va, size] = f.parameters as [Expr, Expr, Expr, Expr];
   const first = f.let(call("probe", regs, pc, va, i32(kind)));
   f.if(first.lt(0), () => f.return(i64(0).sub(first).wrap()));
@@ -195,7 +194,7 @@ function twoPages(
   const index = f.let(size);
   const onFirst = (): Expr => offsetOf(va).add(index).lt(PAGE_SIZE);
   const address = (): Expr => onFirst().select(first, second).wrap().add(index);
-  return { regs, size, index, address };
+  return { regs, index, address };
 }
 
 const CSR_FFLAGS = 0x001;

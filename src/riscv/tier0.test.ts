@@ -1,6 +1,8 @@
 /** The interpreter's contract with the kernel: exits, faults, imports, budget, pages. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import {
   ACCESS,
   EXIT,
@@ -10,9 +12,12 @@ import {
   REG_RESERVATION,
   REG_SCRATCH,
   REG_X,
+  REGISTER_FILE_BYTES,
 } from "../base/hart-abi.ts";
 import { assemble } from "./testing/assemble.ts";
-import { TestMachine, type TestImports } from "./testing/test-machine.ts";
+import type { HartWork } from "./testing/hart-worker.ts";
+import { type TestImports, TestMachine } from "./testing/test-machine.ts";
+import { buildTier0 } from "./tier0.ts";
 
 const CODE = 0x10_000;
 const DATA = 0x40_0000;
@@ -349,4 +354,39 @@ test("frames may lie anywhere in 4 GiB", () => {
   assert.equal(machine.run(), EXIT.BREAKPOINT);
   assert.equal(machine.x(A0), 0x1122334455667788n);
   assert.equal(machine.x(A2), 0x55667788n);
+});
+
+test("atomics of several harts lose nothing", async () => {
+  const ROUNDS = 200_000;
+  const HARTS = 3;
+  const COUNT = 13;
+  const machine = machineWith([
+    // An amoadd, and an addition by lr and sc, retried until it succeeds.
+    assemble("amoadd.d", { rd: 0, rs1: A1, rs2: A2 }),
+    assemble("addi", { rd: 14, rs1: A1, imm: 8 }),
+    assemble("lr.w", { rd: 15, rs1: 14 }),
+    assemble("addi", { rd: 15, rs1: 15, imm: 1 }),
+    assemble("sc.w", { rd: 16, rs1: 14, rs2: 15 }),
+    assemble("bne", { rs1: 16, rs2: 0, imm: -12 }),
+    assemble("addi", { rd: COUNT, rs1: COUNT, imm: -1 }),
+    assemble("bne", { rs1: COUNT, rs2: 0, imm: -28 }),
+    C_EBREAK,
+  ]);
+  machine.map(DATA, 4096, { read: true, write: true });
+  machine.setX(A1, BigInt(DATA));
+  machine.setX(A2, 3n);
+  machine.setX(COUNT, BigInt(ROUNDS));
+  const module = buildTier0();
+  const exits = Array.from({ length: HARTS }, async () => {
+    const regs = machine.allocate(4096);
+    const state = machine.bytes.slice(machine.regs, machine.regs + REGISTER_FILE_BYTES);
+    machine.bytes.set(state, regs);
+    const { memory, tables } = machine;
+    const work: HartWork = { module, memory, tables, regs, hart: regs + REGISTER_FILE_BYTES };
+    const worker = new Worker(new URL("./testing/hart-worker.ts", import.meta.url), { workerData: work });
+    return ((await once(worker, "message")) as [number])[0];
+  });
+  assert.deepEqual(await Promise.all(exits), Array(HARTS).fill(EXIT.BREAKPOINT));
+  assert.equal(machine.view.getBigUint64(machine.physical(DATA), true), BigInt(3 * HARTS * ROUNDS));
+  assert.equal(machine.view.getUint32(machine.physical(DATA + 8), true), HARTS * ROUNDS);
 });

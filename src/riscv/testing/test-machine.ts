@@ -64,6 +64,8 @@ export class TestMachine {
   readonly regs: number = REGS;
   readonly hart: number = HART;
   readonly root: number;
+  /** pa of the interpreter's tables. */
+  readonly tables: number;
   readonly #tier0: Tier0;
   readonly #emptyLeaf: number;
   #next: number;
@@ -71,6 +73,7 @@ export class TestMachine {
   /** Tables and frames are taken from `first` on, a multiple of the page size. */
   constructor(imports: TestImports = {}, megabytes = 16, counted = false, first = TABLES) {
     const pages = (megabytes * 1024 * 1024) / WASM_PAGE;
+    this.tables = first;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);

@@ -83,38 +83,50 @@ export class Expr {
   readonly #kind: Kind;
   /** Opcode, or index of a local, a global or a function. */
   readonly #op: number;
-  readonly #operands: readonly Expr[];
   /** A constant's value, or a load's offset. */
   readonly #value: number | bigint;
+  /** Operands, in order of evaluation. */
+  readonly #a: Expr | undefined;
+  readonly #b: Expr | undefined;
+  readonly #c: Expr | undefined;
+  /** A call's arguments. */
+  readonly #arguments: readonly Expr[];
 
   constructor(
     type: ValueType,
     kind: Kind,
     op: number,
-    operands: readonly Expr[] = NO_OPERANDS,
     value: number | bigint = 0,
+    a?: Expr,
+    b?: Expr,
+    c?: Expr,
+    args: readonly Expr[] = NO_ARGUMENTS,
   ) {
     this.type = type;
     this.#kind = kind;
     this.#op = op;
-    this.#operands = operands;
     this.#value = value;
+    this.#a = a;
+    this.#b = b;
+    this.#c = c;
+    this.#arguments = args;
   }
 
   /** Writes the code that pushes this value. */
   write(to: ByteWriter): void {
     if (this.#kind === KIND.choice) {
-      const [condition, yes, no] = this.#operands as [Expr, Expr, Expr];
-      condition.write(to);
+      this.#a?.write(to);
       to.byte(CONTROL.if);
       to.byte(this.type);
-      yes.write(to);
+      this.#b?.write(to);
       to.byte(CONTROL.else);
-      no.write(to);
+      this.#c?.write(to);
       to.byte(CONTROL.end);
       return;
     }
-    for (const operand of this.#operands) operand.write(to);
+    this.#a?.write(to);
+    this.#b?.write(to);
+    this.#c?.write(to);
     switch (this.#kind) {
       case KIND.operator:
         to.byte(this.#op);
@@ -145,6 +157,7 @@ export class Expr {
         to.unsigned(this.#op);
         return;
       case KIND.call:
+        for (const argument of this.#arguments) argument.write(to);
         to.byte(CONTROL.call);
         to.unsigned(this.#op);
         return;
@@ -176,14 +189,14 @@ export class Expr {
   }
 
   #unary(row: OpcodeRow, type: ValueType = this.type): Expr {
-    return new Expr(type, KIND.operator, row[column(this.type)], [this]);
+    return new Expr(type, KIND.operator, row[column(this.type)], 0, this);
   }
 
   #binary(row: OpcodeRow, other: Expr | number | bigint, type: ValueType = this.type): Expr {
     const right = other instanceof Expr ? other : constant(this.type, other);
     const op = row[column(this.type)];
     assert(op !== 0 && right.type === this.type, "operand types do not fit the operator");
-    return new Expr(type, KIND.operator, op, [this, right]);
+    return new Expr(type, KIND.operator, op, 0, this, right);
   }
 
   eqz(): Expr {
@@ -292,7 +305,7 @@ export class Expr {
 
   #convert(from: ValueType, type: ValueType, op: number): Expr {
     assert(this.type === from, "operand type does not fit the conversion");
-    return new Expr(type, KIND.operator, op, [this]);
+    return new Expr(type, KIND.operator, op, 0, this);
   }
   /** i64 to i32: the low half. */
   wrap(): Expr {
@@ -337,29 +350,29 @@ export class Expr {
   /** An integer of either width to f32 or f64, to nearest even. */
   convertS(to: typeof F32 | typeof F64): Expr {
     const op = (to === F32 ? 0xb2 : 0xb7) + (this.type === I64 ? 2 : 0);
-    return new Expr(to, KIND.operator, op, [this]);
+    return new Expr(to, KIND.operator, op, 0, this);
   }
   convertU(to: typeof F32 | typeof F64): Expr {
     const op = (to === F32 ? 0xb3 : 0xb8) + (this.type === I64 ? 2 : 0);
-    return new Expr(to, KIND.operator, op, [this]);
+    return new Expr(to, KIND.operator, op, 0, this);
   }
 
   /** `yes` if this i32 is not 0, else `no`; only the chosen one is evaluated. */
   choose(yes: Expr, no: Expr): Expr {
     assert(yes.type === no.type, "both values of a choice have one type");
-    return new Expr(yes.type, KIND.choice, 0, [this, yes, no]);
+    return new Expr(yes.type, KIND.choice, 0, 0, this, yes, no);
   }
   /** Like {@link choose}, but both are evaluated, without a branch. */
   select(yes: Expr, no: Expr): Expr {
     assert(yes.type === no.type, "both values of a selection have one type");
-    return new Expr(yes.type, KIND.select, 0, [yes, no, this]);
+    return new Expr(yes.type, KIND.select, 0, 0, yes, no, this);
   }
 }
 
-const NO_OPERANDS: readonly Expr[] = [];
+const NO_ARGUMENTS: readonly Expr[] = [];
 
 export function constant(type: ValueType, value: number | bigint): Expr {
-  return new Expr(type, KIND.constant, 0, NO_OPERANDS, value);
+  return new Expr(type, KIND.constant, 0, value);
 }
 export function i32(value: number): Expr {
   return constant(I32, value | 0);
@@ -377,22 +390,22 @@ export function local(type: ValueType, index: number): Expr {
 /** Sets a local and gives its new value. */
 export function tee(target: Expr, value: Expr): Expr {
   assert(target.type === value.type, "value does not fit the local");
-  return new Expr(target.type, KIND.tee, target.localIndex, [value]);
+  return new Expr(target.type, KIND.tee, target.localIndex, 0, value);
 }
 export function global(type: ValueType, index: number): Expr {
   return new Expr(type, KIND.global, index);
 }
 /** A load from `address` (i32) + `offset`. */
 export function load(op: LoadOp, address: Expr, offset = 0): Expr {
-  return new Expr(loadType(op), KIND.load, op, [address], offset);
+  return new Expr(loadType(op), KIND.load, op, offset, address);
 }
 /** An atomic read-modify-write; its width is the operands' type. */
 export function rmw(op: RmwOp, address: Expr, ...operands: Expr[]): Expr {
   const type = operands[0]?.type ?? I64;
   assert(operands.length === (op === RMW.cmpxchg ? 2 : 1), "operands of an atomic operation");
-  return new Expr(type, KIND.rmw, op, [address, ...operands]);
+  return new Expr(type, KIND.rmw, op, 0, address, operands[0], operands[1]);
 }
 /** A call of the function with index `index`. */
 export function call(type: ValueType, index: number, args: readonly Expr[]): Expr {
-  return new Expr(type, KIND.call, index, args);
+  return new Expr(type, KIND.call, index, 0, undefined, undefined, undefined, args);
 }

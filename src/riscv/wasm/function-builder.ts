@@ -86,12 +86,6 @@ export class FunctionBuilder {
     this.#to.unsigned(target.localIndex);
   }
 
-  setGlobal(index: number, value: Expr): void {
-    value.write(this.#to);
-    this.#to.byte(CONTROL.globalSet);
-    this.#to.unsigned(index);
-  }
-
   /** Stores `value` at `address` (i32) + `offset`. */
   store(op: StoreOp, address: Expr, value: Expr, offset = 0): void {
     address.write(this.#to);
