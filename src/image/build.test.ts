@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { makeKey } from "../../test/image/openpgp-writer.ts";
 import { basePackages, makeMirror, serve, testNowSeconds } from "../../test/image/synthetic-mirror.ts";
@@ -487,6 +487,36 @@ test("a stopped build keeps partial downloads, leaves nothing else, and the next
     // A blob that the disk has damaged is fetched again, too.
     writeFileSync(join(cache, "blobs", partial), "damaged");
     await buildImage(options);
+  } finally {
+    await server.close();
+  }
+});
+
+test("what a killed build had fetched is taken up, unless it may still be at work", async () => {
+  const made = makeMirror(fresh("mirror"));
+  const big = made.pool.get("libtest1") ?? "";
+  const content = readFileSync(join(made.directory, big));
+  const digest = createHash("sha256").update(content).digest("hex");
+  const server = await serve(made.directory);
+  try {
+    for (const [pid, ageSeconds, expected] of [
+      [999_999_999, 120, "bytes=5000-"],
+      [999_999_999, 1, undefined],
+      [process.pid, 120, undefined],
+    ] as const) {
+      const options = optionsFor(made, { mirror: server.url });
+      const left = join(options.cacheDirectory ?? "", "tmp", `${digest}.${pid}.0123456789ab`);
+      mkdirSync(dirname(left));
+      writeFileSync(left, content.subarray(0, 5000));
+      const then = Date.now() / 1000 - ageSeconds;
+      utimesSync(left, then, then);
+      server.requests.length = 0;
+      await buildImage(options);
+      assert.deepEqual(
+        server.requests.filter(({ path }) => path === big).map(({ range }) => range),
+        [expected],
+      );
+    }
   } finally {
     await server.close();
   }
