@@ -17,9 +17,11 @@ export const LOCK_ORDER = [
   "file-table",
   "fs-context",
   "address-space",
+  "shared-object",
   // Servers, callers first.
   "vfs",
   "mount",
+  "io-completion",
   "inode",
   "file",
   "tty",

@@ -61,6 +61,9 @@ export const RECORD_NAMES = [
   "file-system",
   "vfs-state",
   "xattr",
+  "frame-batch",
+  "shared-object",
+  "frame-node",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

@@ -83,9 +83,14 @@ export const ROOT_NAMES = [
   "hart-records",
   "fifos",
   "placement",
+  "safepoints",
 ] as const;
 export type RootName = (typeof ROOT_NAMES)[number];
 export const ROOTS_AT: number = HEADER_WORDS;
+/** The word of each root. */
+export const ROOT_WORD: { readonly [N in RootName]: number } = Object.fromEntries(
+  ROOT_NAMES.map((name, index) => [name, ROOTS_AT + index]),
+) as { readonly [N in RootName]: number };
 
 /** Control block of a record type: first chunk that has a free block, number of chunks. */
 export const TYPE_WORDS = 8;
@@ -148,7 +153,7 @@ export const SLOT_LOG: number = SLOT_SYSTEM_LOG + SYSTEM_LOG_MAX * 2;
 export const SLOT_WORDS: number = (SLOT_LOG + LOG_MAX * 2 + 63) & ~63;
 
 /** What is done after a commit: see Transaction.afterCommit. */
-export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7, drop: 8, zombie: 9, group: 10 } as const;
+export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7, drop: 8, zombie: 9, group: 10, frames: 11 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 
 /** Bit of a log entry's target that names the guest memory instead of the heap. */

@@ -1,0 +1,261 @@
+/**
+ * Pools of the guest memory: frames, root tables, leaf tables. A pool hands out numbered items and counts
+ * the references to each, so that a request may be rolled back while others take, share and give back.
+ *
+ *     stack and never-used items ──refill──▶ stock of a slot ──take──▶ in use
+ *                ▲                                ▲                       │
+ *                └────────── last reference gone ─┴──────────────────────┘
+ *
+ * ## Counts
+ *
+ * Several requests may change the count of one item and share no lock (a frame of the page cache, mapped by
+ * two processes that fault and exit). An undo log that puts an old count back would wipe out the other's
+ * change. Therefore a count changes only in system transactions, under the pool's lock, and is final at once:
+ * up *before* the transaction that wants the reference commits, down *after* the one that gives it up has.
+ * Until then the count is higher than it need be, and nothing is freed too early. What is counted and not
+ * yet, or no longer, in use stands in the slot:
+ *
+ *   - An item in a stock has the stock's one reference. Taking it is a logged `taken + 1` and passes the
+ *     reference on; a rollback gives it back to the stock.
+ *   - `hold` raises a count and enters the item in the slot's hold ring in one system transaction; then a
+ *     logged `taken + 1` passes that reference on. After a rollback the ring has entries left, which the
+ *     slot's next `hold` (or `drainPool`) gives up.
+ *   - Giving up is a redo step (REDO.frame, REDO.table, REDO.frames).
+ *
+ * Who needs to know whether it alone holds an item reads the count: 1 is certain if it owns a reference that
+ * nobody else can copy (it has the lock that guards it); a higher number may be an old one.
+ *
+ * ## Words
+ *
+ *     control   lock, items on the stack, next item never used, end, first item
+ *     stock     taken, filled, ring                            for each slot
+ *     holds     taken, filled, ring of HOLD_RING               for each slot, frames only
+ *
+ * ## Invariants (check.ts)
+ *   P1  An item that is free (on the stack, or never used) is there once and its count is 0.
+ *   P2  The count of any other item is the number of references to it: by stocks, hold rings, page tables,
+ *       shared objects, batches, and those that other modules report.
+ *
+ * Rejected: logged stores under a lock that is held to the end (the lock of the counts would have to rank
+ * above the servers' locks and would serialise all faults of the machine); atomic additions outside the log
+ * (what a dead thread had added nobody could tell).
+ */
+
+import { assert } from "../../base/assert.ts";
+import { errno } from "../../base/errno.ts";
+import type { HeapAddr, HeapView, MemoryWord } from "../../heap/heap.ts";
+import { SLOT_LOG } from "../../heap/layout.ts";
+import type { Transaction } from "../../heap/transaction.ts";
+
+export const CONTROL = { lock: 0, stacked: 1, fresh: 2, end: 3, first: 4 } as const;
+export const POOL_WORDS = 16;
+export const RING = { taken: 0, filled: 1, items: 2 } as const;
+
+/** References that one transaction may take with {@link hold}, and entries of the ring; a power of two. */
+export const HOLD_RING = 1024;
+export const HOLD_WORDS: number = HOLD_RING + RING.items;
+/** References taken in one system transaction: each logs one store. */
+const HOLD_BATCH = 240;
+
+/** Words of a stock whose ring holds `ring` items. */
+export function stockWords(ring: number): number {
+  return ring + RING.items;
+}
+
+export interface Pool {
+  readonly name: string;
+  readonly rank: number;
+  readonly controlAt: HeapAddr;
+  /** The stocks, one for each slot, `stride` words apart; a hold ring, if there is one, follows the stock. */
+  readonly stocksAt: HeapAddr;
+  readonly stride: number;
+  /** Entries of a stock's ring (a power of two), items that a refill brings, and items that a stock keeps. */
+  readonly ring: number;
+  readonly refill: number;
+  readonly high: number;
+  /** Count of item n: word referencesAt + n of the guest memory. */
+  readonly referencesAt: MemoryWord;
+  readonly stackAt: MemoryWord;
+}
+
+/** Makes the items from `first` to `end` (excluded) free. At boot. */
+export function initPool(view: HeapView, pool: Pool, first: number, end: number): void {
+  view.words[pool.controlAt + CONTROL.fresh] = first;
+  view.words[pool.controlAt + CONTROL.first] = first;
+  view.words[pool.controlAt + CONTROL.end] = end;
+}
+
+/** Items that are free for everybody; the slots' stocks hold some more. */
+export function freeItems(view: HeapView, pool: Pool): number {
+  const w = view.words;
+  return (
+    w[pool.controlAt + CONTROL.stacked]! +
+    w[pool.controlAt + CONTROL.end]! -
+    w[pool.controlAt + CONTROL.fresh]!
+  );
+}
+
+/** The stock that slot `index` keeps. */
+export function stockAt(pool: Pool, index: number): HeapAddr {
+  return pool.stocksAt + index * pool.stride;
+}
+
+/** The hold ring of slot `index`. */
+export function holdsAt(pool: Pool, index: number): HeapAddr {
+  return stockAt(pool, index) + stockWords(pool.ring);
+}
+
+/** References to an item. */
+export function references(view: HeapView, pool: Pool, item: number): number {
+  return view.memory[pool.referencesAt + item]!;
+}
+
+/** An item with one reference, which is the transaction's. Throws ENOMEM when there is none. */
+export function take(tx: Transaction, pool: Pool): number {
+  const w = tx.words;
+  const stock = stockAt(pool, tx.slotIndex);
+  const taken = w[stock]!;
+  if (taken === w[stock + RING.filled]) refillStock(tx, pool, stock);
+  const item = w[stock + RING.items + (taken & (pool.ring - 1))]!;
+  tx.store(stock, (taken + 1) | 0);
+  return item;
+}
+
+/** One more reference to an item of which the caller knows that it has one. */
+export function hold(tx: Transaction, pool: Pool, item: number): void {
+  one[0] = item;
+  holdAll(tx, pool, one, 1);
+}
+const one = [0];
+
+/** One more reference to each of the first `count` of `items`. */
+export function holdAll(tx: Transaction, pool: Pool, items: ArrayLike<number>, count: number): void {
+  const w = tx.words;
+  const ring = holdsAt(pool, tx.slotIndex);
+  if (w[ring] !== w[ring + RING.filled]) dropLeftovers(tx, pool, ring);
+  const room = HOLD_RING - ((w[ring + RING.filled]! - valueAtBegin(tx, ring)) | 0);
+  assert(room >= count, `more than ${HOLD_RING} references taken in one transaction`);
+  assert(!tx.inSystem, "a system transaction must not take references");
+  for (let from = 0; from < count; from += HOLD_BATCH) {
+    const to = Math.min(count, from + HOLD_BATCH);
+    const filled = w[ring + RING.filled]!;
+    tx.beginSystem();
+    tx.lock(pool.controlAt, pool.rank);
+    for (let i = from; i < to; i++) {
+      const word = pool.referencesAt + items[i]!;
+      const references = tx.memory[word]!;
+      assert(references > 0, `reference to free item ${items[i]} of ${pool.name}`);
+      tx.storeMemory(word, references + 1);
+      // Behind `filled` nothing is valid, so the entry needs no undo.
+      tx.storeFresh(ring + RING.items + ((filled + i - from) & (HOLD_RING - 1)), items[i]!);
+    }
+    tx.store(ring + RING.filled, (filled + to - from) | 0);
+    tx.endSystem();
+    tx.store(ring, (w[ring]! + to - from) | 0);
+  }
+}
+
+/** One reference less; the last one frees the item. Inside a system transaction (a redo step). */
+export function dropNow(tx: Transaction, pool: Pool, item: number): void {
+  tx.lock(pool.controlAt, pool.rank);
+  const w = tx.words;
+  const word = pool.referencesAt + item;
+  const references = tx.memory[word]!;
+  assert(references > 0, `item ${item} of ${pool.name} given up twice`);
+  if (references > 1) {
+    tx.storeMemory(word, references - 1);
+    return;
+  }
+  const stock = stockAt(pool, tx.slotIndex);
+  const filled = w[stock + RING.filled]!;
+  if (((filled - w[stock]!) | 0) < pool.high) {
+    // The reference passes to the stock.
+    tx.storeFresh(stock + RING.items + (filled & (pool.ring - 1)), item);
+    tx.store(stock + RING.filled, (filled + 1) | 0);
+  } else {
+    pushOnStack(tx, pool, item);
+  }
+}
+
+/** Gives back what the slot keeps in stock and what a rollback has left in its hold ring. */
+export function drainPool(tx: Transaction, pool: Pool): void {
+  const w = tx.words;
+  const stock = stockAt(pool, tx.slotIndex);
+  while (w[stock] !== w[stock + RING.filled]) {
+    tx.beginSystem();
+    tx.lock(pool.controlAt, pool.rank);
+    const filled = (w[stock + RING.filled]! - 1) | 0;
+    tx.store(stock + RING.filled, filled);
+    const item = w[stock + RING.items + (filled & (pool.ring - 1))]!;
+    const left = tx.memory[pool.referencesAt + item]! - 1;
+    // A hold that was rolled back may still count; whoever gives that up frees the item.
+    if (left > 0) tx.storeMemory(pool.referencesAt + item, left);
+    else pushOnStack(tx, pool, item);
+    tx.endSystem();
+  }
+  if (pool.stride > stockWords(pool.ring)) dropLeftovers(tx, pool, holdsAt(pool, tx.slotIndex));
+}
+
+/** Gives up the references that a rolled back transaction of this slot had taken. */
+function dropLeftovers(tx: Transaction, pool: Pool, ring: HeapAddr): void {
+  const w = tx.words;
+  while (w[ring] !== w[ring + RING.filled]) {
+    tx.beginSystem();
+    tx.lock(pool.controlAt, pool.rank);
+    // From the end, so that `taken` is left to the log of the main transaction.
+    const filled = (w[ring + RING.filled]! - 1) | 0;
+    tx.store(ring + RING.filled, filled);
+    const item = w[ring + RING.items + (filled & (HOLD_RING - 1))]!;
+    const left = tx.memory[pool.referencesAt + item]! - 1;
+    // Not to the stock: its ring may still hold what the main transaction's rollback would look for.
+    if (left > 0) tx.storeMemory(pool.referencesAt + item, left);
+    else pushOnStack(tx, pool, item);
+    tx.endSystem();
+  }
+}
+
+function pushOnStack(tx: Transaction, pool: Pool, item: number): void {
+  const stacked = tx.words[pool.controlAt + CONTROL.stacked]!;
+  tx.storeMemory(pool.referencesAt + item, 0);
+  tx.storeMemory(pool.stackAt + stacked, item);
+  tx.store(pool.controlAt + CONTROL.stacked, stacked + 1);
+}
+
+/** Moves some free items to an empty stock. */
+function refillStock(tx: Transaction, pool: Pool, stock: HeapAddr): void {
+  const w = tx.words;
+  // What this transaction has taken must stay in the ring, where its rollback will look for it.
+  const room = pool.ring - ((w[stock + RING.filled]! - valueAtBegin(tx, stock)) | 0);
+  if (room < pool.refill) throw errno.ENOMEM;
+  assert(!tx.inSystem, `a system transaction must not allocate ${pool.name}`);
+  tx.beginSystem();
+  tx.lock(pool.controlAt, pool.rank);
+  let stacked = w[pool.controlAt + CONTROL.stacked]!;
+  let fresh = w[pool.controlAt + CONTROL.fresh]!;
+  const end = w[pool.controlAt + CONTROL.end]!;
+  const filled = w[stock + RING.filled]!;
+  let moved = 0;
+  for (; moved < pool.refill && (stacked > 0 || fresh < end); moved++) {
+    const item = stacked > 0 ? tx.memory[pool.stackAt + --stacked]! : fresh++;
+    tx.storeMemory(pool.referencesAt + item, 1);
+    tx.storeFresh(stock + RING.items + ((filled + moved) & (pool.ring - 1)), item);
+  }
+  if (moved > 0) {
+    tx.store(pool.controlAt + CONTROL.stacked, stacked);
+    tx.store(pool.controlAt + CONTROL.fresh, fresh);
+    tx.store(stock + RING.filled, (filled + moved) | 0);
+  }
+  tx.endSystem();
+  if (moved === 0) throw errno.ENOMEM;
+}
+
+/** The value of a heap word as it was when the open transaction began: its oldest one in the log. */
+function valueAtBegin(tx: Transaction, word: HeapAddr): number {
+  const w = tx.words;
+  const count = tx.logged;
+  for (let i = 0; i < count; i++) {
+    const entry = tx.slotAt + SLOT_LOG + (i << 1);
+    if (w[entry] === word) return w[entry + 1]!;
+  }
+  return w[word]!;
+}
