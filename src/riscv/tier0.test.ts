@@ -291,6 +291,28 @@ test("an instruction may straddle pages; its fetch faults at the first byte that
   ]);
 });
 
+test("instructions next to a page's edge are found, however they are reached", () => {
+  const edge = CODE + 4096;
+  // Reached from before, by a jump on the same page, and by a jump from another page.
+  for (const from of [edge - 6, edge - 64, edge + 64]) {
+    for (const to of [edge - 6, edge - 4, edge - 2, edge, edge + 2]) {
+      const machine = new TestMachine();
+      machine.mapReversed(CODE, 8192, { fetch: true });
+      for (let at = CODE; at < CODE + 8192; at += 2) machine.writeCode(at, [C_NOP]);
+      // A wide instruction at `to` (a straddling one, if `to` is the last halfword), then the end.
+      machine.writeCode(to, [li(A0, 77), C_EBREAK]);
+      if (from !== to && (from < to - 4 || from > to + 4)) {
+        machine.writeCode(from, [assemble("jal", { rd: 0, imm: to - from })]);
+      }
+      machine.pc = BigInt(from);
+      const name = `${from - edge} to ${to - edge}`;
+      assert.equal(machine.run(), EXIT.BREAKPOINT, name);
+      assert.equal(machine.x(A0), 77n, name);
+      assert.equal(machine.pc, BigInt(to + 4), name);
+    }
+  }
+});
+
 test("a page that may not be fetched from faults, also after running off the page before", () => {
   const faults: number[] = [];
   const machine: TestMachine = new TestMachine({

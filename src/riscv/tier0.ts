@@ -64,13 +64,21 @@ export function buildTier0({ countAt }: Tier0Options = {}): Uint8Array<ArrayBuff
   return module.finish();
 }
 
-/** i32, not 0 if an instruction at this place in its page needs the slow fetch: the next page may begin. */
+/** i32, not 0 if the next instruction in order, at `pc`, may lie on another page, or may straddle two. */
 function atPageEdge(pc: Expr): Expr {
   return pc
     .wrap()
     .and(PAGE_SIZE - 1)
     .sub(4)
     .gtU(PAGE_SIZE - 8);
+}
+
+/** i32, not 0 if an instruction at `pc` may straddle two pages. */
+function atLastHalfword(pc: Expr): Expr {
+  return pc
+    .wrap()
+    .and(PAGE_SIZE - 1)
+    .eq(PAGE_SIZE - 2);
 }
 
 function emitInterpreter(
@@ -106,9 +114,9 @@ function emitInterpreter(
       "unlikely",
     );
     f.loop((next) => {
-      /** Goes on with the instruction at `pc`, on the same page. */
-      const fetchNext = (): void => {
-        f.brIf(refetch, atPageEdge(pc), "unlikely");
+      /** Goes on with the instruction at `pc`, on the same page unless `isElsewhere`. */
+      const fetchNext = (isElsewhere: Expr): void => {
+        f.brIf(refetch, isElsewhere, "unlikely");
         f.set(raw, load(LOAD.i32, delta.add(pc.wrap())));
         f.br(next);
       };
@@ -136,7 +144,7 @@ function emitInterpreter(
               };
               emitHandlers({ ...frame, illegal: illegalWide }, tables, illegalNarrow, (length) => {
                 f.set(pc, pc.add(length));
-                fetchNext();
+                fetchNext(atPageEdge(pc));
               });
             });
             f.set(raw, raw.and(0xffff));
@@ -146,7 +154,7 @@ function emitInterpreter(
           f.return(i32(EXIT.ILLEGAL));
         });
         emitJump(f, { regs, hart, pc, target }, refetch);
-        fetchNext();
+        fetchNext(atLastHalfword(pc));
       });
       f.brIf(refetch, status.eq(STATUS.retry));
       f.return(i32(EXIT.LEFT));
