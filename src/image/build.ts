@@ -208,24 +208,27 @@ async function selectPackages(context: Context): Promise<Selection> {
   const resolving = context.begin("resolve");
   const { packages } = resolvePackages(index.index, [...baseSet(index.index), ...include]);
   packages.forEach(checkPackageFile);
-  const lock = makeLock({
-    suite,
-    architecture,
-    include,
-    release: {
-      version: source.release.version,
-      dateSeconds: source.release.dateSeconds,
-      inRelease: source.sha256,
-    },
-    packages: packages.map(({ name, version, architecture: its, filename, size, sha256 }) => ({
-      name,
-      version,
-      architecture: its,
-      filename,
-      size,
-      sha256,
-    })),
-  });
+  // The clone's strings are its own: parts of the index's text would keep all of its 50 MB in memory.
+  const lock = structuredClone(
+    makeLock({
+      suite,
+      architecture,
+      include,
+      release: {
+        version: source.release.version,
+        dateSeconds: source.release.dateSeconds,
+        inRelease: source.sha256,
+      },
+      packages: packages.map(({ name, version, architecture: its, filename, size, sha256 }) => ({
+        name,
+        version,
+        architecture: its,
+        filename,
+        size,
+        sha256,
+      })),
+    }),
+  );
   resolving.plan(packages.length, 0);
   resolving.add(packages.length, 0);
   resolving.end();

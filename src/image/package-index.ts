@@ -1,6 +1,6 @@
 /** A Packages file: the packages of one architecture in a suite, with where they lie and what they need. */
 
-import { field, parseStanzas } from "./control-file.ts";
+import { parseStanzas } from "./control-file.ts";
 import type { Stanza } from "./control-file.ts";
 import { ImageError } from "./errors.ts";
 import type { VersionRelation } from "./version.ts";
@@ -76,30 +76,20 @@ export function parseRelations(text: string, owner: string): Clause[] {
 
 /** Makes an index of stanzas for `architecture` (and `all`); of two versions the newer one stays. */
 export function readPackageIndex(text: string, architecture: string): PackageIndex {
-  const newest = new Map<string, Stanza>();
-  // Split by hand: the file is some 50 MB, and most of its stanzas are looked at for their name alone.
+  const newest = new Map<string, IndexedPackage>();
+  const wanted: readonly (string | undefined)[] = [architecture, "all"];
   for (const raw of text.split("\n\n")) {
-    const name = /^Package: *(\S+)/m.exec(raw)?.[1];
-    if (name === undefined) continue;
-    const [stanza] = parseStanzas(raw);
-    if (stanza === undefined) continue;
-    const its = field(stanza, "Architecture");
-    if (its !== architecture && its !== "all") continue;
+    const name = peek(raw, "Package");
+    if (name === undefined || !wanted.includes(peek(raw, "Architecture"))) continue;
     const known = newest.get(name);
-    if (
-      known === undefined ||
-      compareVersions(field(stanza, "Version") ?? "", field(known, "Version") ?? "") > 0
-    ) {
-      newest.set(name, stanza);
-    }
+    const version = peek(raw, "Version") ?? "";
+    if (known !== undefined && compareVersions(version, known.version) <= 0) continue;
+    newest.set(name, lazyPackage(name, version, raw));
   }
   const byName = new Map<string, IndexedPackage>();
   const providers = new Map<string, IndexedPackage[]>();
-  for (const name of [...newest.keys()].sort()) {
-    const entry = lazyPackage(name, newest.get(name) ?? new Map<string, string>());
+  for (const [name, entry] of [...newest].sort(([a], [b]) => (a < b ? -1 : 1))) {
     byName.set(name, entry);
-    const provides = newest.get(name)?.get("Provides");
-    if (provides === undefined) continue;
     for (const virtual of entry.provides) {
       const list = providers.get(virtual.name);
       if (list === undefined) providers.set(virtual.name, [entry]);
@@ -109,22 +99,48 @@ export function readPackageIndex(text: string, architecture: string): PackageInd
   return { byName, providers };
 }
 
-/** Dependency fields are parsed when first asked for: of some 65,000 packages an image needs a few hundred. */
-function lazyPackage(name: string, stanza: Stanza): IndexedPackage {
-  const text = (key: string): string => field(stanza, key) ?? "";
+/** A field of a stanza as it stands in the file, without reading the others; undefined when absent or empty. */
+function peek(raw: string, name: string): string | undefined {
+  const head = `${name}:`;
+  let at = raw.startsWith(head) ? 0 : raw.indexOf(`\n${head}`) + 1;
+  if (at === 0 && !raw.startsWith(head)) return undefined;
+  at += head.length;
+  const end = raw.indexOf("\n", at);
+  const value = raw.slice(at, end < 0 ? raw.length : end).trim();
+  return value === "" ? undefined : value;
+}
+
+/**
+ * A stanza is read when it is first asked for more than its name: of some 65,000 packages (50 MB) an image
+ * needs a few hundred.
+ */
+function lazyPackage(name: string, version: string, raw: string): IndexedPackage {
+  let stanza: Stanza | undefined;
+  const text = (key: string): string => {
+    stanza ??= parseStanzas(raw)[0] ?? new Map<string, string>();
+    return stanza.get(key) ?? "";
+  };
   const clauses = (...keys: string[]): Clause[] => keys.flatMap((key) => parseRelations(text(key), name));
   let depends: Clause[] | undefined;
   let conflicts: Clause[] | undefined;
   let provides: Relation[] | undefined;
   return {
     name,
-    version: text("Version"),
-    architecture: text("Architecture"),
-    essential: text("Essential") === "yes",
-    priority: text("Priority"),
-    filename: text("Filename"),
-    size: Number(text("Size")),
-    sha256: text("SHA256"),
+    version,
+    essential: peek(raw, "Essential") === "yes",
+    priority: peek(raw, "Priority") ?? "",
+    get architecture() {
+      return text("Architecture");
+    },
+    get filename() {
+      return text("Filename");
+    },
+    get size() {
+      return Number(text("Size"));
+    },
+    get sha256() {
+      return text("SHA256");
+    },
     get depends() {
       depends ??= clauses("Pre-Depends", "Depends");
       return depends;
@@ -134,7 +150,7 @@ function lazyPackage(name: string, stanza: Stanza): IndexedPackage {
       return conflicts;
     },
     get provides() {
-      provides ??= clauses("Provides").flat();
+      provides ??= peek(raw, "Provides") === undefined ? [] : clauses("Provides").flat();
       return provides;
     },
   };
