@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { errno } from "../../base/errno.ts";
+import { checkHeap } from "../../heap/check.ts";
+import { faultCode, faultSignal } from "./fault.ts";
+import { frameUsage } from "./frames.ts";
+import { MAP, munmap } from "./mmap.ts";
+import { AddressSpace, PROT } from "./records.ts";
+import {
+  anonymous,
+  forgetTestFile,
+  map,
+  openTestFile,
+  OWNER,
+  peek,
+  poke,
+  request,
+  steps,
+  testFile,
+  testMachine,
+} from "./testing/test-machine.ts";
+import { FAULT_IN, faultIn, getU32, getU64, NEEDS_FAULT, putU32, putU64, userSegments } from "./user-memory.ts";
+import { clearSegments, segmentBytes } from "../request.ts";
+
+beforeEach(forgetTestFile);
+
+test("anonymous memory is zero, keeps what is written, and is gone after munmap", () => {
+  const { tx, space } = testMachine();
+  const at = map(tx, space, anonymous(100_000));
+  assert.equal(at % 4096, 0);
+  assert.equal(peek(tx, space, at), 0);
+  assert.equal(poke(tx, space, at + 5, 7), 0);
+  assert.equal(peek(tx, space, at + 5), 7);
+  assert.deepEqual(checkHeap(tx), []);
+  const outcome = poke(tx, space, at + 100_000 + 4096, 1);
+  assert.deepEqual([faultSignal(outcome), faultCode(outcome)], [11, 1]);
+  assert.equal(steps(tx, () => munmap(tx, space, at, 100_000, OWNER)), 0);
+  assert.equal(peek(tx, space, at), -((11 << 8) | 1));
+  assert.equal(AddressSpace.residentPages.get(tx, space), 0);
+  assert.equal(AddressSpace.leafTables.get(tx, space), 0);
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("a private file page is shared until it is written; a shared one is the file's own", () => {
+  const { tx, space } = testMachine();
+  const file = openTestFile(tx, 3);
+  const hidden = map(tx, space, anonymous(3 * 4096, { flags: MAP.PRIVATE, file }));
+  const shared = map(tx, space, anonymous(4 * 4096, { flags: MAP.SHARED, file }));
+  assert.equal(peek(tx, space, hidden + 4096), 2);
+  poke(tx, space, hidden + 4097, 99);
+  assert.equal(peek(tx, space, hidden + 4096), 2);
+  assert.equal(peek(tx, space, hidden + 4097), 99);
+  assert.equal(peek(tx, space, shared + 4097), 2);
+  poke(tx, space, shared + 8192, 55);
+  assert.equal(peek(tx, space, hidden + 8192), 55);
+  assert.equal(peek(tx, space, shared + 3 * 4096), -((7 << 8) | 2));
+  testFile.block = true;
+  assert.throws(() => peek(tx, space, hidden), (error) => (error as { wouldBlock?: boolean }).wouldBlock === true);
+  testFile.block = false;
+  testFile.fail = errno.EIO as unknown as Error;
+  assert.equal(peek(tx, space, hidden), -((7 << 8) | 2));
+  testFile.fail = undefined;
+  assert.deepEqual(checkHeap(tx), []);
+  steps(tx, () => munmap(tx, space, hidden, 3 * 4096, OWNER));
+  steps(tx, () => munmap(tx, space, shared, 4 * 4096, OWNER));
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("user copies ask for what is missing and then go through", () => {
+  const { tx, space } = testMachine();
+  const at = map(tx, space, anonymous(40 * 4096));
+  const user = <T>(work: () => T): T => {
+    for (let i = 0; i < 20; i++) {
+      try {
+        return request(tx, work);
+      } catch (error) {
+        if (error !== NEEDS_FAULT) throw error;
+        while (request(tx, () => faultIn(tx, space, 0)) !== FAULT_IN.DONE);
+      }
+    }
+    throw new Error("never goes through");
+  };
+  user(() => putU32(tx, space, at + 4094, 0x12345678));
+  assert.equal(user(() => getU32(tx, space, at + 4094)), 0x12345678);
+  user(() => putU64(tx, space, at + 8192, 2 ** 40 + 5));
+  assert.equal(user(() => getU64(tx, space, at + 8192)), 2 ** 40 + 5);
+  user(() => putU64(tx, space, at + 8192, -1));
+  assert.throws(() => user(() => getU64(tx, space, at + 8192)), (error) => error === errno.EOVERFLOW);
+  assert.equal(user(() => userSegments(tx, space, at + 100, 1 << 20, true)), 65536);
+  assert.equal(segmentBytes(tx), 65536);
+  assert.equal(user(() => userSegments(tx, space, at + 38 * 4096 + 100, 65536, false)), 2 * 4096 - 100);
+  assert.throws(() => user(() => userSegments(tx, space, at - 1, 10, false)), (error) => error === errno.EFAULT);
+  assert.throws(() => user(() => userSegments(tx, space, 2 ** 38 - 1, 10, false)), (error) => error === errno.EFAULT);
+  clearSegments(tx);
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("running out of frames is ENOMEM and gives everything back", () => {
+  const { tx, space } = testMachine();
+  const before = frameUsage(tx).free;
+  const at = map(tx, space, anonymous(1 << 26));
+  let pages = 0;
+  assert.throws(
+    () => {
+      for (;;) {
+        poke(tx, space, at + pages * 4096, 1);
+        pages++;
+      }
+    },
+    (error) => error === errno.ENOMEM,
+  );
+  assert.ok(pages > before - 200 && pages <= before, `${pages} of ${before}`);
+  assert.deepEqual(checkHeap(tx), []);
+  steps(tx, () => munmap(tx, space, at, 1 << 26, OWNER));
+  assert.ok(frameUsage(tx).free > before - 100);
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("protection is obeyed", () => {
+  const { tx, space } = testMachine();
+  const at = map(tx, space, anonymous(4096, { prot: PROT.READ }));
+  assert.equal(peek(tx, space, at), 0);
+  assert.equal(poke(tx, space, at, 1), (11 << 8) | 2);
+  const closed = map(tx, space, anonymous(4096, { prot: 0 }));
+  assert.equal(peek(tx, space, closed), -((11 << 8) | 2));
+});
