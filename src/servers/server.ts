@@ -9,9 +9,11 @@
  */
 
 import { assert } from "../base/assert.ts";
+import { errno } from "../base/errno.ts";
 import { RECORD_ID, type RecordName } from "../base/record-ids.ts";
 import { liveTypeAt } from "../heap/allocator.ts";
-import { REDO } from "../heap/layout.ts";
+import type { HeapAddr } from "../heap/heap.ts";
+import { REDO, REDO_MAX, SLOT } from "../heap/layout.ts";
 import type { Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { registerRedo } from "../kernel/thread.ts";
@@ -19,9 +21,15 @@ import { registerRedo } from "../kernel/thread.ts";
 /**
  * Takes one reference to `record` away, or does a bounded part of what follows from that; false if it has to
  * be called again. Runs in a system transaction: it may take locks of any rank in rising order, must not
- * allocate, and frees with {@link freeNow}.
+ * allocate, frees with redoFree, and may file further steps if it then returns false. `note` is what the
+ * giver said.
  */
-export type Drop<N extends RecordName> = (tx: Transaction, record: Ref<N>) => boolean;
+export type Drop<N extends RecordName> = (tx: Transaction, record: Ref<N>, note: number) => boolean;
+
+/** Records are aligned to 16 words, so an address has room for a note. */
+const NOTE_MASK = 15;
+/** Steps that a redo list keeps free for what its steps file themselves. */
+const REDO_RESERVE = 32;
 
 const drops: (Drop<RecordName> | undefined)[] = [];
 
@@ -31,14 +39,20 @@ export function registerDrop<N extends RecordName>(name: N, drop: Drop<N>): void
   drops[RECORD_ID[name]] = drop as unknown as Drop<RecordName>;
 }
 
-/** Gives up one reference to `record` once this transaction has committed. Nothing if it is none. */
-export function dropAfterCommit(tx: Transaction, record: Ref<RecordName>): void {
-  if (record !== 0) tx.afterCommit(REDO.drop, record);
+/**
+ * Gives up one reference to `record` once this transaction has committed. Nothing if it is none. `note` (0 to
+ * 15) tells the record's server what else ends with the reference.
+ */
+export function dropAfterCommit(tx: Transaction, record: HeapAddr, note: number = 0): void {
+  if (record === 0) return;
+  if (!tx.inSystem && tx.words[tx.slotAt + SLOT.redoCount]! >= REDO_MAX - REDO_RESERVE) throw errno.ENOMEM;
+  tx.afterCommit(REDO.drop, record | note);
 }
 
-registerRedo(REDO.drop, (tx, record) => {
+registerRedo(REDO.drop, (tx, value) => {
+  const record = value & ~NOTE_MASK;
   const type = liveTypeAt(tx, record);
   const drop = drops[type];
   assert(drop !== undefined, `nobody knows how to give up a reference to ${record}, of type ${type}`);
-  return drop(tx, record as Ref<RecordName>);
+  return drop(tx, record as Ref<RecordName>, value & NOTE_MASK);
 });

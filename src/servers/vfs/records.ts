@@ -23,7 +23,8 @@
  *   V4  An inode of a memory file system has as many links as hashed dirents name it (a directory: 2, and one
  *       for each directory in it; 0 once it is removed).
  *   V5  An inode with an nid is in the inode table under (file system, nid), and no other with the same.
- *   V6  A dirent's references are the open files, contexts and mounts that refer to it.
+ *   V6  A dirent's references are the open files, contexts, mounts and file systems that refer to it, and 1
+ *       while it is in the hash table.
  *   V7  A page index holds no page beyond the end of its file; the bytes after the end in the last page may
  *       be anything (rule R9). Each frame in it is live.
  *   V8  The mounts form a tree under the root mount; a dirent's MOUNTPOINT flag is set if and only if a mount
@@ -40,6 +41,7 @@ export const FILE_SYSTEM = { MEMORY: 0, IMAGE: 1, PROC: 2, PTS: 3, HOST: 4, ANON
 export const VfsState = defineRecord("vfs-state", {
   lock: lock("vfs"),
   rootMount: ref("mount"),
+  rootFileSystem: ref("file-system"),
   /** Files without a name (pipes, sockets) live here. */
   anonymous: ref("file-system"),
   mounts: list("mount"),
@@ -78,7 +80,13 @@ export const FileSystem = defineRecord("file-system", {
   pagesMax: u32(),
   // An image: where its blocks come from, and those that are here.
   ioDevice: u32(),
+  /** 0 until the superblock has been read. */
   blockCount: u32(),
+  rootNid: u32(),
+  metaBlock: u32(),
+  xattrBlock: u32(),
+  buildSeconds: i64(),
+  buildNanos: u32(),
   blocks: ref("radix-node"),
   blocksPresent: u32(),
   /** Next block of the sequential reader last seen, for read-ahead. */
@@ -226,6 +234,7 @@ export type RadixNode = Ref<"radix-node">;
 
 export const FileLock = defineRecord("file-lock", {
   links: link(),
+  inode: ref("inode"),
   /** 0: record lock of a process; 1: flock of an open file. */
   kind: u32(),
   /** F_RDLCK 0 or F_WRLCK 1. */

@@ -15,12 +15,26 @@
  * a block of the image that is not there yet throws WOULD_BLOCK (kernel/block-io.ts says what that means).
  */
 
+import { assert } from "../../base/assert.ts";
 import { errno } from "../../base/errno.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
-import type { File } from "../../kernel/file.ts";
+import { type File, kindOf } from "../../kernel/file.ts";
 import { defineServer } from "../../kernel/placement.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import { dropAfterCommit } from "../server.ts";
+import * as attributes from "./attributes.ts";
+import * as contexts from "./context.ts";
+import * as create from "./create.ts";
+import { getdents } from "./directory.ts";
+import { writeFile } from "./file-kinds.ts";
+import * as opening from "./open.ts";
+import * as paths from "./paths.ts";
 import type { FsContext } from "./records.ts";
+import * as removal from "./remove.ts";
+import { rename } from "./rename.ts";
+import * as status from "./stat.ts";
+import * as truncation from "./truncate.ts";
+import "./devices.ts";
 
 /** What is still to be written. */
 function later(..._args: unknown[]): never {
@@ -32,26 +46,25 @@ type At = [context: FsContext, credentials: Credentials, base: File, path: numbe
 export const vfsServer = defineServer("vfs", {
   // --- fs contexts: root, working directory, umask ------------------------------------------------------
   /** A context at the root of the machine, umask 022, with one reference. */
-  createContext: (tx: Transaction): FsContext => later(tx),
+  createContext: contexts.createContext,
   /** A copy with one reference (clone without CLONE_FS, unshare). */
-  copyContext: (tx: Transaction, context: FsContext): FsContext => later(tx, context),
+  copyContext: contexts.copyContext,
   /** One more reference (CLONE_FS). */
-  holdContext: (tx: Transaction, context: FsContext): void => later(tx, context),
-  dropContext: (tx: Transaction, context: FsContext): void => later(tx, context),
+  holdContext: contexts.holdContext,
+  /** One reference less, once the transaction has committed. */
+  dropContext: (tx: Transaction, context: FsContext): void => dropAfterCommit(tx, context),
   /** umask(2): sets the mask, returns the old one. */
-  umask: (tx: Transaction, context: FsContext, mask: number): number => later(tx, context, mask),
-  chdir: (tx: Transaction, ...at: At): void => later(tx, at),
-  fchdir: (tx: Transaction, context: FsContext, credentials: Credentials, file: File): void =>
-    later(tx, context, credentials, file),
-  chroot: (tx: Transaction, ...at: At): void => later(tx, at),
+  umask: contexts.umask,
+  chdir: contexts.chdir,
+  fchdir: contexts.fchdir,
+  chroot: contexts.chroot,
   /** Writes the path of the working directory into path buffer 0, with its zero; returns the bytes. */
-  getcwd: (tx: Transaction, context: FsContext): number => later(tx, context),
+  getcwd: paths.getcwd,
   /**
    * Writes the path by which `file` was opened, as seen from the context's root, into path buffer `which`;
    * returns the bytes (no zero). As /proc/PID/fd shows it, " (deleted)" included.
    */
-  pathOfFile: (tx: Transaction, context: FsContext, file: File, which: number): number =>
-    later(tx, context, file, which),
+  pathOfFile: paths.pathOfFile,
 
   // --- opening and closing ------------------------------------------------------------------------------
   /**
@@ -59,76 +72,58 @@ export const vfsServer = defineServer("vfs", {
    * one reference. The flag {@link O_EXEC_DENY} opens for execve: execute permission, a regular file, and
    * nobody may write it until the file is released.
    */
-  open: (tx: Transaction, ...args: [...At, flags: number, mode: number, resolve: number]): File => later(tx, args),
+  open: opening.open,
   /** What `release` of file kinds that other servers provide (fifo, tty) must call last, in their release. */
-  releaseFile: (tx: Transaction, file: File): void => later(tx, file),
+  releaseFile: opening.releaseFile,
 
   // --- attributes ---------------------------------------------------------------------------------------
   /** newfstatat(2) (`form` 0: struct stat, 128 bytes) and statx(2) (1: struct statx, 256 bytes) into segments. */
-  stat: (tx: Transaction, ...args: [...At, flags: number, form: number]): void => later(tx, args),
+  stat: status.stat,
   /** fstat(2); works for every kind of file. */
-  statFile: (tx: Transaction, file: File, form: number): void => later(tx, file, form),
+  statFile: status.statFile,
   /** faccessat2(2). */
-  access: (tx: Transaction, ...args: [...At, mode: number, flags: number]): void => later(tx, args),
-  chmod: (tx: Transaction, ...args: [...At, mode: number, flags: number]): void => later(tx, args),
-  chmodFile: (tx: Transaction, credentials: Credentials, file: File, mode: number): void =>
-    later(tx, credentials, file, mode),
+  access: attributes.access,
+  chmod: attributes.chmod,
+  chmodFile: attributes.chmodFile,
   /** fchownat(2); −1 leaves an id as it is. */
-  chown: (tx: Transaction, ...args: [...At, uid: number, gid: number, flags: number]): void => later(tx, args),
-  chownFile: (tx: Transaction, credentials: Credentials, file: File, uid: number, gid: number): void =>
-    later(tx, credentials, file, uid, gid),
+  chown: attributes.chown,
+  chownFile: attributes.chownFile,
   /** utimensat(2): times in seconds and nanoseconds; nanoseconds UTIME_NOW and UTIME_OMIT as there. */
-  setTimes: (
-    tx: Transaction,
-    ...args: [...At, aSeconds: number, aNanos: number, mSeconds: number, mNanos: number, flags: number]
-  ): void => later(tx, args),
-  setTimesFile: (
-    tx: Transaction,
-    credentials: Credentials,
-    file: File,
-    aSeconds: number,
-    aNanos: number,
-    mSeconds: number,
-    mNanos: number,
-  ): void => later(tx, credentials, file, aSeconds, aNanos, mSeconds, mNanos),
+  setTimes: attributes.setTimes,
+  setTimesFile: attributes.setTimesFile,
   /** statfs(2): struct statfs, 120 bytes, into segments. */
-  statfs: (tx: Transaction, ...at: At): void => later(tx, at),
-  statfsFile: (tx: Transaction, file: File): void => later(tx, file),
+  statfs: status.statfs,
+  statfsFile: status.statfsFile,
   /** readlinkat(2): at most `size` bytes into segments; returns how many. */
-  readlink: (tx: Transaction, ...args: [...At, size: number]): number => later(tx, args),
+  readlink: attributes.readlink,
 
   // --- names --------------------------------------------------------------------------------------------
-  mkdir: (tx: Transaction, ...args: [...At, mode: number]): void => later(tx, args),
+  mkdir: create.mkdir,
   /** mknodat(2); `device` in Linux's encoding (new_encode_dev). */
-  mknod: (tx: Transaction, ...args: [...At, mode: number, device: number]): void => later(tx, args),
+  mknod: create.mknod,
   /** symlinkat(2): the target lies in path buffer `target`. */
-  symlink: (tx: Transaction, ...args: [...At, target: number, targetLength: number]): void => later(tx, args),
+  symlink: create.symlink,
   /** linkat(2): the old name by the first five numbers after `tx`, the new one by the rest. */
-  link: (
-    tx: Transaction,
-    ...args: [...At, newBase: File, newPath: number, newLength: number, flags: number]
-  ): void => later(tx, args),
+  link: create.link,
   /** unlinkat(2), with AT_REMOVEDIR for rmdir. */
-  unlink: (tx: Transaction, ...args: [...At, flags: number]): void => later(tx, args),
+  unlink: removal.unlink,
   /** renameat2(2). */
-  rename: (
-    tx: Transaction,
-    ...args: [...At, newBase: File, newPath: number, newLength: number, flags: number]
-  ): void => later(tx, args),
+  rename,
 
   // --- contents -----------------------------------------------------------------------------------------
   // read, write, seek, poll and page go through kernel/file.ts (kindOf(tx, file).read …).
   /** truncate(2). 1: a part is done, call again (in a new transaction) until 0. `limit`: RLIMIT_FSIZE. */
-  truncate: (tx: Transaction, ...args: [...At, size: number, limit: number]): number => later(tx, args),
-  truncateFile: (tx: Transaction, file: File, size: number, limit: number): number => later(tx, file, size, limit),
+  truncate: truncation.truncate,
+  truncateFile: truncation.truncateFile,
   /** write(2) with the caller's RLIMIT_FSIZE; FileKind.write is this without a limit. EFBIG is SIGXFSZ's cue. */
-  writeLimited: (tx: Transaction, file: File, length: number, offset: number, nonblock: number, limit: number): number =>
-    later(tx, file, length, offset, nonblock, limit),
+  writeLimited: (tx: Transaction, file: File, length: number, offset: number, limit: number): number => {
+    assert(kindOf(tx, file).name === "inode", "only regular files have a size limit");
+    return writeFile(tx, file, length, offset, limit);
+  },
   /** fallocate(2). 1: call again. */
-  fallocate: (tx: Transaction, file: File, mode: number, offset: number, length: number): number =>
-    later(tx, file, mode, offset, length),
+  fallocate: truncation.fallocate,
   /** getdents64(2): at most `length` bytes of entries into segments; returns the bytes, 0 at the end. */
-  getdents: (tx: Transaction, file: File, length: number): number => later(tx, file, length),
+  getdents,
   /** fsync, fdatasync, syncfs, sync: nothing outlives the machine, so there is nothing to wait for. */
   sync: (tx: Transaction, file: File): void => later(tx, file),
 
@@ -179,5 +174,4 @@ export const vfsServer = defineServer("vfs", {
 
 export const vfs: typeof vfsServer.operations = vfsServer.operations;
 
-/** An open flag of the kernel's own: see `open`. */
-export const O_EXEC_DENY = 0x2000_0000;
+export { O_EXEC_DENY } from "./open-flags.ts";

@@ -1,0 +1,111 @@
+/** truncate(2), ftruncate(2), fallocate(2). */
+
+import { errno } from "../../base/errno.ts";
+import type { Transaction } from "../../heap/transaction.ts";
+import type { Credentials } from "../../kernel/credentials.ts";
+import { File } from "../../kernel/file.ts";
+import { auth } from "../auth/auth.ts";
+import { MAY } from "../auth/permission.ts";
+import { dropPrivileges, NO_LIMIT, setSize, SIZE_MAX } from "./contents.ts";
+import { needWritable } from "./create.ts";
+import { isDirectory, markChanged, S_IFREG, typeOf } from "./inodes.ts";
+import { wantsWrite } from "./open-flags.ts";
+import { frameForReading, frameForWriting, hasPage, PAGE_BYTES, tellMappings } from "./pages.ts";
+import { Dirent, FsContext, Inode } from "./records.ts";
+import { lockVfs, touch } from "./state.ts";
+import { walkTo } from "./walk.ts";
+
+export function truncate(
+  tx: Transaction,
+  context: FsContext,
+  credentials: Credentials,
+  base: File,
+  path: number,
+  length: number,
+  size: number,
+  limit: number,
+): number {
+  if (size < 0) throw errno.EINVAL;
+  const place = walkTo(tx, context, credentials, base, path, length, true);
+  const inode = Dirent.inode.get(tx, place.entry);
+  if (isDirectory(tx, inode)) throw errno.EISDIR;
+  if (typeOf(tx, inode) !== S_IFREG) throw errno.EINVAL;
+  const mode = Inode.mode.get(tx, inode);
+  const gid = Inode.gid.get(tx, inode);
+  if (auth.mayAccess(tx, credentials, Inode.uid.get(tx, inode), gid, mode, MAY.WRITE) === 0) throw errno.EACCES;
+  needWritable(tx, place.mount);
+  Inode.lock.acquire(tx, inode);
+  if (Inode.denials.get(tx, inode) > 0) throw errno.ETXTBSY;
+  const privileges = auth.modeAfterWrite(tx, credentials, mode);
+  if (privileges !== mode) Inode.mode.set(tx, inode, privileges);
+  return setSize(tx, inode, size, limit);
+}
+
+export function truncateFile(tx: Transaction, file: File, size: number, limit: number): number {
+  const inode = File.inode.get(tx, file);
+  if (size < 0 || inode === 0 || typeOf(tx, inode) !== S_IFREG || !wantsWrite(File.flags.get(tx, file))) {
+    throw errno.EINVAL;
+  }
+  lockWithMode(tx, inode);
+  dropPrivileges(tx, file, inode);
+  return setSize(tx, inode, size, limit);
+}
+
+/** The inode's lock, and before it the vfs lock if the mode has bits that writing takes away. */
+function lockWithMode(tx: Transaction, inode: Inode): void {
+  if ((Inode.mode.get(tx, inode) & 0o6000) !== 0) lockVfs(tx);
+  Inode.lock.acquire(tx, inode);
+}
+
+const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2, ZERO_RANGE: 16 } as const;
+/** Pages that one transaction makes or zeroes. */
+const PAGES_AT_ONCE = 32;
+
+/**
+ * fallocate(2). Memory is given when it is written, so reserving only sets the size; punching and zeroing
+ * write zeros into the pages that there are. 1: a part is done, call again.
+ */
+export function fallocate(tx: Transaction, file: File, mode: number, offset: number, length: number): number {
+  const inode = File.inode.get(tx, file);
+  if (offset < 0 || length <= 0) throw errno.EINVAL;
+  if (!wantsWrite(File.flags.get(tx, file))) throw errno.EBADF;
+  if (inode === 0 || typeOf(tx, inode) !== S_IFREG) throw errno.ENODEV;
+  if (offset + length > SIZE_MAX) throw errno.EFBIG;
+  const punch = (mode & FALLOC.PUNCH_HOLE) !== 0;
+  if ((mode & ~(FALLOC.KEEP_SIZE | FALLOC.PUNCH_HOLE | FALLOC.ZERO_RANGE)) !== 0) throw errno.EOPNOTSUPP;
+  if (punch && (mode & FALLOC.KEEP_SIZE) === 0) throw errno.EOPNOTSUPP;
+  lockWithMode(tx, inode);
+  dropPrivileges(tx, file, inode);
+  const end = offset + length;
+  if (punch || (mode & FALLOC.ZERO_RANGE) !== 0) {
+    if (zeroRange(tx, inode, offset, Math.min(end, Inode.size.get(tx, inode)))) return 1;
+  }
+  if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode)) return setSize(tx, inode, end, NO_LIMIT);
+  return 0;
+}
+
+/** Writes zeros over the range, a part of it at a time; true if there is more to do. */
+function zeroRange(tx: Transaction, inode: Inode, offset: number, end: number): boolean {
+  let done = 0;
+  const size = Inode.size.get(tx, inode);
+  for (let index = Math.floor(offset / PAGE_BYTES); index * PAGE_BYTES < end; index++) {
+    const base = index * PAGE_BYTES;
+    const from = Math.max(0, offset - base);
+    const to = Math.min(PAGE_BYTES, end - base);
+    if (!hasPage(tx, inode, index) || isZero(tx, inode, index, from, to)) continue;
+    if (done++ === PAGES_AT_ONCE) return true;
+    const committed = Math.min(PAGE_BYTES, size - base);
+    const frame = frameForWriting(tx, inode, index, from, to, committed);
+    tx.memoryBytes.fill(0, frame * PAGE_BYTES + from, frame * PAGE_BYTES + to);
+    tellMappings(tx, inode, index, index + 1);
+  }
+  markChanged(tx, inode);
+  touch(tx, inode, true);
+  return false;
+}
+
+function isZero(tx: Transaction, inode: Inode, index: number, from: number, to: number): boolean {
+  const at = frameForReading(tx, inode, index) * PAGE_BYTES;
+  for (let i = from; i < to; i++) if (tx.memoryBytes[at + i] !== 0) return false;
+  return true;
+}
