@@ -20,7 +20,7 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { errno } from "../../base/errno.ts";
+import { Errno, errno } from "../../base/errno.ts";
 import { LEAF_ENTRIES, LEAF_INDEX_BITS } from "../../base/hart-abi.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { signalCondition } from "../condition.ts";
@@ -29,7 +29,16 @@ import { waitFor } from "../request.ts";
 import { BATCH, Batches } from "./frames.ts";
 import { memoryLayout } from "./layout.ts";
 import { insertMapping, mappingFrom, removeMapping, resizeMapping } from "./mapping-tree.ts";
-import { frameOf, leafNumber, nextLeaf, PAGE_PRESENT, pageWordAt, rootWord, setPage } from "./page-table.ts";
+import {
+  frameOf,
+  isSingle,
+  leafNumber,
+  nextLeaf,
+  PAGE_PRESENT,
+  pageWordAt,
+  rootWord,
+  setPage,
+} from "./page-table.ts";
 import { AddressSpace, Mapping, MAPPINGS_MAX, type PageNumber, STEP_PAGES } from "./records.ts";
 import { beginTaking } from "./safepoint.ts";
 import { dropSharedObject, holdSharedObject } from "./shared-object.ts";
@@ -57,7 +66,39 @@ export function dropClaim(tx: Transaction, space: AddressSpace, owner: number): 
   AddressSpace.lock.acquire(tx, space);
   if (AddressSpace.claim.get(tx, space) !== owner) return;
   AddressSpace.claim.set(tx, space, 0);
+  endMove(tx, space);
   signalCondition(tx, AddressSpace.claimFree.at(space));
+}
+
+/** Forgets the move under way, if any: what has moved has moved. */
+export function endMove(tx: Transaction, space: AddressSpace): void {
+  if (AddressSpace.moveEnd.get(tx, space) === 0) return;
+  AddressSpace.moveFirst.set(tx, space, 0);
+  AddressSpace.moveEnd.set(tx, space, 0);
+  AddressSpace.moveCursor.set(tx, space, 0);
+  AddressSpace.moveTarget.set(tx, space, 0);
+}
+
+/**
+ * Runs a change that works in steps to its end, committing between the steps, and returns what it gives. If
+ * it fails on the way, what is done stays done and the claim is given up. To be called with an open
+ * transaction that holds nothing but what the change itself needs; the last step is left to the caller to
+ * commit. A WOULD_BLOCK passes through: run it again with the same arguments.
+ */
+export function runChange(tx: Transaction, space: AddressSpace, owner: number, change: () => number): number {
+  try {
+    for (;;) {
+      const result = change();
+      if (result !== MORE) return result;
+      tx.commit();
+    }
+  } catch (error) {
+    if (!(error instanceof Errno) || AddressSpace.claim.get(tx, space) !== owner) throw error;
+    tx.rollback();
+    dropClaim(tx, space, owner);
+    tx.commit();
+    throw error;
+  }
 }
 
 /** What one transaction of a change has used up and collected. */
@@ -92,7 +133,7 @@ export class Step {
 
   /** Files what was collected. The last thing that the transaction does with the space. */
   finish(tx: Transaction): void {
-    const ticket = this.taken ? beginTaking(tx, this.space) : 0;
+    const ticket = this.taken && !isSingle(tx, this.space) ? beginTaking(tx, this.space) : 0;
     this.frames.finish(tx, this.space, ticket);
     this.leaves.finish(tx, this.space, ticket);
     if (this.resident !== 0) AddressSpace.residentPages.add(tx, this.space, this.resident);

@@ -19,7 +19,16 @@ import {
   testFile,
   testMachine,
 } from "./testing/test-machine.ts";
-import { FAULT_IN, faultIn, getU32, getU64, NEEDS_FAULT, putU32, putU64, userSegments } from "./user-memory.ts";
+import {
+  FAULT_IN,
+  faultIn,
+  getU32,
+  getU64,
+  NEEDS_FAULT,
+  putU32,
+  putU64,
+  userSegments,
+} from "./user-memory.ts";
 import { clearSegments, segmentBytes } from "../request.ts";
 
 beforeEach(forgetTestFile);
@@ -34,7 +43,10 @@ test("anonymous memory is zero, keeps what is written, and is gone after munmap"
   assert.deepEqual(checkHeap(tx), []);
   const outcome = poke(tx, space, at + 100_000 + 4096, 1);
   assert.deepEqual([faultSignal(outcome), faultCode(outcome)], [11, 1]);
-  assert.equal(steps(tx, () => munmap(tx, space, at, 100_000, OWNER)), 0);
+  assert.equal(
+    steps(tx, () => munmap(tx, space, at, 100_000, OWNER)),
+    0,
+  );
   assert.equal(peek(tx, space, at), -((11 << 8) | 1));
   assert.equal(AddressSpace.residentPages.get(tx, space), 0);
   assert.equal(AddressSpace.leafTables.get(tx, space), 0);
@@ -55,7 +67,10 @@ test("a private file page is shared until it is written; a shared one is the fil
   assert.equal(peek(tx, space, hidden + 8192), 55);
   assert.equal(peek(tx, space, shared + 3 * 4096), -((7 << 8) | 2));
   testFile.block = true;
-  assert.throws(() => peek(tx, space, hidden), (error) => (error as { wouldBlock?: boolean }).wouldBlock === true);
+  assert.throws(
+    () => peek(tx, space, hidden),
+    (error) => (error as { wouldBlock?: boolean }).wouldBlock === true,
+  );
   testFile.block = false;
   testFile.fail = errno.EIO as unknown as Error;
   assert.equal(peek(tx, space, hidden), -((7 << 8) | 2));
@@ -81,16 +96,37 @@ test("user copies ask for what is missing and then go through", () => {
     throw new Error("never goes through");
   };
   user(() => putU32(tx, space, at + 4094, 0x12345678));
-  assert.equal(user(() => getU32(tx, space, at + 4094)), 0x12345678);
+  assert.equal(
+    user(() => getU32(tx, space, at + 4094)),
+    0x12345678,
+  );
   user(() => putU64(tx, space, at + 8192, 2 ** 40 + 5));
-  assert.equal(user(() => getU64(tx, space, at + 8192)), 2 ** 40 + 5);
+  assert.equal(
+    user(() => getU64(tx, space, at + 8192)),
+    2 ** 40 + 5,
+  );
   user(() => putU64(tx, space, at + 8192, -1));
-  assert.throws(() => user(() => getU64(tx, space, at + 8192)), (error) => error === errno.EOVERFLOW);
-  assert.equal(user(() => userSegments(tx, space, at + 100, 1 << 20, true)), 65536);
+  assert.throws(
+    () => user(() => getU64(tx, space, at + 8192)),
+    (error) => error === errno.EOVERFLOW,
+  );
+  assert.equal(
+    user(() => userSegments(tx, space, at + 100, 1 << 20, true)),
+    65536,
+  );
   assert.equal(segmentBytes(tx), 65536);
-  assert.equal(user(() => userSegments(tx, space, at + 38 * 4096 + 100, 65536, false)), 2 * 4096 - 100);
-  assert.throws(() => user(() => userSegments(tx, space, at - 1, 10, false)), (error) => error === errno.EFAULT);
-  assert.throws(() => user(() => userSegments(tx, space, 2 ** 38 - 1, 10, false)), (error) => error === errno.EFAULT);
+  assert.equal(
+    user(() => userSegments(tx, space, at + 38 * 4096 + 100, 65536, false)),
+    2 * 4096 - 100,
+  );
+  assert.throws(
+    () => user(() => userSegments(tx, space, at - 1, 10, false)),
+    (error) => error === errno.EFAULT,
+  );
+  assert.throws(
+    () => user(() => userSegments(tx, space, 2 ** 38 - 1, 10, false)),
+    (error) => error === errno.EFAULT,
+  );
   clearSegments(tx);
   assert.deepEqual(checkHeap(tx), []);
 });

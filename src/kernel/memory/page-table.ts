@@ -195,6 +195,14 @@ export function setPage(
   return taken;
 }
 
+/** Stores a page word that permits no writing and leaves the read entry; true if there was a write entry. */
+export function forbidWriting(tx: Transaction, at: MemoryWord, word: number): boolean {
+  tx.storeMemory(at, word);
+  if (tx.memory[at + TO_WRITE] === ENTRY_INVALID) return false;
+  tx.storeMemory(at + TO_WRITE, ENTRY_INVALID);
+  return true;
+}
+
 /** Tables in use: root tables and leaf tables, the slots' stocks included. */
 export function tableUsage(view: HeapView): { roots: number; leaves: number } {
   const layout = memoryLayout(view);

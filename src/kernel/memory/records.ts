@@ -65,10 +65,14 @@ export const AddressSpace = defineRecord("address-space", {
   ticket: u32(),
   /** Frames that wait for that. */
   pending: list("frame-batch"),
-  /** A fork or a move under way: the page at which it goes on, where it moves to, its end. */
+  /** In a space that a fork is filling: where the fork goes on, in pages, and the space that it copies. */
   cursor: u32(),
-  moveTarget: u32(),
+  forkOf: ref("address-space"),
+  /** A move under way (mremap.ts): first page and end of what moves, how far it has come, where it goes. */
+  moveFirst: u32(),
   moveEnd: u32(),
+  moveCursor: u32(),
+  moveTarget: u32(),
   /** What exec left for /proc: argument and environment strings, in bytes. */
   argumentStart: i64(),
   argumentEnd: i64(),

@@ -138,12 +138,13 @@ export function peek(tx: HookedTransaction, space: AddressSpace, va: number): nu
 // --- a file whose pages are kept here, outside the heap -------------------------------------------------
 
 /** Pages of the test file that have a frame: page index → frame, with one reference. */
-export const testFile: { pages: Map<number, number>; size: number; block: boolean; fail: Error | undefined } = {
-  pages: new Map(),
-  size: 64,
-  block: false,
-  fail: undefined,
-};
+export const testFile: { pages: Map<number, number>; size: number; block: boolean; fail: Error | undefined } =
+  {
+    pages: new Map(),
+    size: 64,
+    block: false,
+    fail: undefined,
+  };
 
 const unused = (): number => 0;
 export const testKind: FileKind = {
