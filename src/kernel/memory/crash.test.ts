@@ -1,0 +1,199 @@
+/** Every crash point of every operation of kernel memory, and a mutant for every invariant. */
+
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+import { ENTRY_INVALID } from "../../base/hart-abi.ts";
+import { census, checkHeap, registeredInvariants } from "../../heap/check.ts";
+import { crashLoop } from "../../heap/crash-loop.ts";
+import type { HookedTransaction } from "../../heap/transaction.ts";
+import { madvise, MADV } from "./advise.ts";
+import { createSpace, destroyStep, releaseSpace, setUpSpace } from "./address-space.ts";
+import { brk } from "./brk.ts";
+import { handleFault } from "./fault.ts";
+import { beginFork, cancelFork, forkStep } from "./fork.ts";
+import { memoryLayout } from "./layout.ts";
+import { eachMapping, mappingFrom } from "./mapping-tree.ts";
+import { MAP, mmap, munmap } from "./mmap.ts";
+import { mremap, MREMAP } from "./mremap.ts";
+import { PAGE_COW, PAGE_FETCH, PAGE_READ, PAGE_WRITE, pageWordAt, rootWord, TO_READ } from "./page-table.ts";
+import { mprotect } from "./protect.ts";
+import { AddressSpace, Mapping, PROT } from "./records.ts";
+import { SharedObject } from "./shared-object.ts";
+import {
+  anonymous,
+  forgetTestFile,
+  map,
+  openTestFile,
+  OWNER,
+  peek,
+  poke,
+  request,
+  STACK_LIMIT,
+  steps,
+  type TestMachine,
+  testMachine,
+} from "./testing/test-machine.ts";
+
+beforeEach(forgetTestFile);
+
+/** What a program can see of a space, and the accounting. */
+function observe(tx: HookedTransaction, space: AddressSpace): unknown {
+  if (!AddressSpace.isLive(tx, space)) return "gone";
+  const mappings = [...eachMapping(tx, space)].map((mapping) => [
+    Mapping.first.get(tx, mapping),
+    Mapping.end.get(tx, mapping),
+    Mapping.prot.get(tx, mapping),
+    Mapping.flags.get(tx, mapping),
+  ]);
+  return [mappings, AddressSpace.residentPages.get(tx, space), AddressSpace.claim.get(tx, space), [...census(tx)]];
+}
+
+interface Scene extends TestMachine {
+  readonly own: number;
+  readonly shared: number;
+  readonly hidden: number;
+  readonly file: ReturnType<typeof openTestFile>;
+}
+
+/** A space with private, shared and file memory, some of it touched. */
+function scene(): Scene {
+  forgetTestFile();
+  const machine = testMachine({ heap: 4 << 20 });
+  const { tx, space } = machine;
+  const file = openTestFile(tx, 4);
+  const own = map(tx, space, anonymous(6 * 4096, { address: 0x10_0000, flags: 0x32 }));
+  const shared = map(tx, space, anonymous(2 * 4096, { address: 0x20_0000, flags: 0x31 }));
+  const hidden = map(tx, space, anonymous(4 * 4096, { address: 0x30_0000, flags: MAP.PRIVATE | MAP.FIXED, file }));
+  poke(tx, space, own, 1);
+  peek(tx, space, own + 4096);
+  poke(tx, space, own + 2 * 4096, 2);
+  poke(tx, space, shared, 3);
+  peek(tx, space, hidden);
+  poke(tx, space, hidden + 4096, 4);
+  assert.deepEqual(checkHeap(tx), []);
+  return { ...machine, own, shared, hidden, file };
+}
+
+/** Each operation's single step, by name. */
+const OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unknown][] = [
+  ["create a space", () => (tx) => createSpace(tx)],
+  ["map anonymous memory", (s) => (tx) => mmap(tx, s.space, anonymous(8192), OWNER)],
+  ["map anonymous memory next to like memory", (s) => (tx) => mmap(tx, s.space, anonymous(4096, { address: s.own + 6 * 4096 }), OWNER)],
+  ["map shared memory", (s) => (tx) => mmap(tx, s.space, anonymous(8192, { flags: MAP.SHARED | MAP.ANONYMOUS }), OWNER)],
+  ["map a file over memory", (s) => (tx) =>
+    mmap(tx, s.space, anonymous(8192, { address: s.own + 4096, flags: MAP.PRIVATE | MAP.FIXED, file: s.file }), OWNER)],
+  ["map memory over a file", (s) => (tx) => mmap(tx, s.space, anonymous(4096, { address: s.hidden + 4096, flags: 0x32 }), OWNER)],
+  ["map beyond the limit", (s) => (tx) => mmap(tx, s.space, anonymous(4096, { limit: 4096 }), OWNER)],
+  ["unmap the middle", (s) => (tx) => munmap(tx, s.space, s.own + 4096, 2 * 4096, OWNER)],
+  ["unmap the end", (s) => (tx) => munmap(tx, s.space, s.own + 4096, 5 * 4096, OWNER)],
+  ["unmap a file", (s) => (tx) => munmap(tx, s.space, s.hidden, 4 * 4096, OWNER)],
+  ["unmap shared memory", (s) => (tx) => munmap(tx, s.space, s.shared, 2 * 4096, OWNER)],
+  ["protect the middle", (s) => (tx) => mprotect(tx, s.space, s.own + 4096, 2 * 4096, PROT.READ, OWNER)],
+  ["protect a file", (s) => (tx) => mprotect(tx, s.space, s.hidden, 2 * 4096, PROT.READ | PROT.EXEC, OWNER)],
+  ["drop pages", (s) => (tx) => madvise(tx, s.space, s.own, 6 * 4096, MADV.DONTNEED, OWNER)],
+  ["grow in place", (s) => (tx) =>
+    mremap(tx, s.space, { address: s.own, oldLength: 6 * 4096, newLength: 9 * 4096, flags: 0, newAddress: 0, limit: 1e12 }, OWNER)],
+  ["move", (s) => (tx) =>
+    mremap(tx, s.space, { address: s.own, oldLength: 6 * 4096, newLength: 9 * 4096, flags: 3, newAddress: 0x50_0000, limit: 1e12 }, OWNER)],
+  ["move part of a file", (s) => (tx) =>
+    mremap(tx, s.space, { address: s.hidden + 4096, oldLength: 4096, newLength: 8192, flags: MREMAP.MAYMOVE, newAddress: 0, limit: 1e12 }, OWNER)],
+  ["raise the break", (s) => (tx) => brk(tx, s.space, 0x60_0000 + 9000, Infinity, Infinity, OWNER)],
+  ["fault: zero page", (s) => (tx) => handleFault(tx, s.space, s.own + 3 * 4096, 0, STACK_LIMIT)],
+  ["fault: fresh page", (s) => (tx) => handleFault(tx, s.space, s.own + 3 * 4096, 1, STACK_LIMIT)],
+  ["fault: copy the zero page", (s) => (tx) => handleFault(tx, s.space, s.own + 4096, 1, STACK_LIMIT)],
+  ["fault: shared page", (s) => (tx) => handleFault(tx, s.space, s.shared + 4096, 1, STACK_LIMIT)],
+  ["fault: file page", (s) => (tx) => handleFault(tx, s.space, s.hidden + 2 * 4096, 0, STACK_LIMIT)],
+  ["fault: write to a file page", (s) => (tx) => handleFault(tx, s.space, s.hidden + 2 * 4096, 1, STACK_LIMIT)],
+  ["fault: copy a file page", (s) => (tx) => handleFault(tx, s.space, s.hidden, 1, STACK_LIMIT)],
+  ["begin a fork", (s) => (tx) => beginFork(tx, s.space, OWNER)],
+  ["fork", (s) => {
+    const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+    return (tx) => forkStep(tx, child, OWNER);
+  }],
+  ["give a fork up", (s) => {
+    const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+    return (tx) => {
+      cancelFork(tx, child, OWNER);
+      return destroyStep(tx, child);
+    };
+  }],
+  ["write after a fork", (s) => {
+    const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+    steps(s.tx, () => forkStep(s.tx, child, OWNER));
+    return (tx) => handleFault(tx, s.space, s.own, 1, STACK_LIMIT);
+  }],
+  ["destroy", (s) => {
+    request(s.tx, () => releaseSpace(s.tx, s.space));
+    return (tx) => destroyStep(tx, s.space);
+  }],
+];
+
+describe("crash at every step of", () => {
+  for (const [name, prepare] of OPERATIONS) {
+    test(name, () => {
+      const s = scene();
+      request(s.tx, () => setUpSpace(s.tx, s.space, { breakStart: 0x60_0000 }));
+      const operation = prepare(s);
+      const report = crashLoop({ tx: s.tx, operation, observe: (tx) => observe(tx, s.space) });
+      assert.ok(report.points >= 2, `${report.points} points`);
+    });
+  }
+});
+
+test("every invariant of kernel memory is tripped by a mutant", () => {
+  const word = (s: Scene, va: number): number =>
+    pageWordAt(s.tx, AddressSpace.root.get(s.tx, s.space), va / 4096);
+  const mutants: Readonly<Record<string, (s: Scene) => void>> = {
+    P1: (s) => {
+      const { framePool } = memoryLayout(s.tx);
+      s.tx.memory[framePool.referencesAt + memoryLayout(s.tx).framesEnd - 1] = 1;
+    },
+    P2: (s) => {
+      const { framePool } = memoryLayout(s.tx);
+      const at = framePool.referencesAt + (s.tx.memory[word(s, s.own)]! >>> 12);
+      s.tx.memory[at] = s.tx.memory[at]! + 1;
+    },
+    M1: (s) => void (s.tx.words[mappingFrom(s.tx, s.space, 0) + Mapping.end.word]! += 5000),
+    M2: (s) => void (s.tx.words[AddressSpace.virtualPages.at(s.space)]! += 1),
+    M3: (s) => void (s.tx.words[AddressSpace.residentPages.at(s.space)]! -= 1),
+    M4: (s) => void (s.tx.words[mappingFrom(s.tx, s.space, s.own / 4096) + Mapping.prot.word] = PROT.EXEC),
+    M5: (s) => void (s.tx.memory[word(s, s.own) + TO_READ]! += 4096),
+    M6: (s) => {
+      const root = AddressSpace.root.get(s.tx, s.space);
+      s.tx.memory[rootWord(root, 0x1_0000)] = s.tx.memory[rootWord(root, s.own / 4096)]!;
+    },
+    M7: (s) => void (s.tx.memory[word(s, s.own + 4096)]! |= PAGE_WRITE),
+    M8: (s) => {
+      const object = Mapping.object.get(s.tx, mappingFrom(s.tx, s.space, s.shared / 4096));
+      s.tx.words[object + SharedObject.references.word]! += 1;
+    },
+    M9: (s) => {
+      const child = request(s.tx, () => createSpace(s.tx));
+      const root = AddressSpace.root.get(s.tx, child);
+      request(s.tx, () => releaseSpace(s.tx, child));
+      request(s.tx, () => destroyStep(s.tx, child));
+      s.tx.memory[(root >>> 2) + 5] = 4096;
+    },
+  };
+  const mine = registeredInvariants().filter(({ id }) => /^[MP]\d/.test(id));
+  assert.deepEqual(mine.map(({ id }) => id).sort(), Object.keys(mutants).sort());
+  for (const [id, mutate] of Object.entries(mutants)) {
+    const s = scene();
+    mutate(s);
+    assert.ok(checkHeap(s.tx).some(({ invariant }) => invariant === id), `${id} is not tripped`);
+  }
+  // M5 has several parts.
+  for (const [va, mutate] of [
+    [0, (w: number) => (w & ~PAGE_READ) | 0],
+    [0, (w: number) => w | PAGE_FETCH],
+    [0, (w: number) => w | PAGE_COW],
+  ] as const) {
+    const s = scene();
+    const at = word(s, s.own + va);
+    s.tx.memory[at] = mutate(s.tx.memory[at]!);
+    assert.ok(checkHeap(s.tx).some(({ invariant }) => invariant === "M5"));
+  }
+  const s = scene();
+  s.tx.memory[word(s, s.own + 5 * 4096) + TO_READ] = ENTRY_INVALID & 0;
+  assert.ok(checkHeap(s.tx).some(({ invariant }) => invariant === "M5"));
+});
