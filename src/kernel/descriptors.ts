@@ -167,7 +167,13 @@ export function installFile(
 }
 
 /** {@link findFree} and {@link installFile} from 0 on; returns the descriptor. */
-export function addFile(tx: Transaction, table: FileTable, file: File, closeOnExec: boolean, limit: number): number {
+export function addFile(
+  tx: Transaction,
+  table: FileTable,
+  file: File,
+  closeOnExec: boolean,
+  limit: number,
+): number {
   const descriptor = findFree(tx, table, 0, limit);
   installFile(tx, table, descriptor, file, closeOnExec);
   return descriptor;
@@ -324,7 +330,13 @@ export function copyFilesStep(tx: Transaction, source: FileTable, copy: FileTabl
   return true;
 }
 
-function installFresh(tx: Transaction, copy: FileTable, descriptor: number, file: File, closeOnExec: boolean): void {
+function installFresh(
+  tx: Transaction,
+  copy: FileTable,
+  descriptor: number,
+  file: File,
+  closeOnExec: boolean,
+): void {
   const at = descriptor >>> BLOCK_SHIFT;
   let block = FileTable.blocks.get(tx, copy, at);
   if (block === 0) {
@@ -427,7 +439,8 @@ registerInvariant({
       }
     }
     for (const block of liveRecords(view, DescriptorBlock.schema)) {
-      if (owners.get(block) !== 1) report(`descriptor block ${block} belongs to ${owners.get(block) ?? 0} tables`);
+      if (owners.get(block) !== 1)
+        report(`descriptor block ${block} belongs to ${owners.get(block) ?? 0} tables`);
     }
   },
 });

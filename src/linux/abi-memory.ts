@@ -1,25 +1,12 @@
 /** Constants of the Linux riscv64 ABI that concern memory and programs: asm-generic/mman.h, linux/auxvec.h. */
 
-export const PROT = { READ: 1, WRITE: 2, EXEC: 4, SEM: 8, GROWSDOWN: 0x0100_0000, GROWSUP: 0x0200_0000 } as const;
-
-export const MAP = {
-  SHARED: 0x01,
-  PRIVATE: 0x02,
-  SHARED_VALIDATE: 0x03,
-  TYPE: 0x0f,
-  FIXED: 0x10,
-  ANONYMOUS: 0x20,
-  GROWSDOWN: 0x100,
-  DENYWRITE: 0x800,
-  EXECUTABLE: 0x1000,
-  LOCKED: 0x2000,
-  NORESERVE: 0x4000,
-  POPULATE: 0x8000,
-  NONBLOCK: 0x10000,
-  STACK: 0x20000,
-  HUGETLB: 0x40000,
-  SYNC: 0x80000,
-  FIXED_NOREPLACE: 0x100000,
+export const PROT = {
+  READ: 1,
+  WRITE: 2,
+  EXEC: 4,
+  SEM: 8,
+  GROWSDOWN: 0x0100_0000,
+  GROWSUP: 0x0200_0000,
 } as const;
 
 export const MREMAP = { MAYMOVE: 1, FIXED: 2, DONTUNMAP: 4 } as const;
@@ -74,7 +61,10 @@ export const AUX = {
 } as const;
 
 /** Bits of AT_HWCAP: one for each single-letter extension; RV64GC is IMAFDC. */
-export const HWCAP: number = [..."IMAFDC"].reduce((bits, letter) => bits | (1 << (letter.charCodeAt(0) - 65)), 0);
+export const HWCAP: number = [..."IMAFDC"].reduce(
+  (bits, letter) => bits | (1 << (letter.charCodeAt(0) - 65)),
+  0,
+);
 
 /** Resources of getrlimit(2). */
 export const RLIMIT = {

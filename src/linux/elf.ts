@@ -61,7 +61,9 @@ export interface ElfImage extends ElfHeader {
 
 /** Whether `bytes` begin as an ELF file does. */
 export function isElf(bytes: Uint8Array): boolean {
-  return bytes.length >= 4 && bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+  return (
+    bytes.length >= 4 && bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46
+  );
 }
 
 function viewOf(bytes: Uint8Array): DataView {
@@ -85,7 +87,8 @@ export function parseHeader(bytes: Uint8Array): ElfHeader {
   if (view.getUint16(18, true) !== EM_RISCV) throw errno.ENOEXEC;
   if (view.getUint16(54, true) !== PROGRAM_HEADER_BYTES) throw errno.ENOEXEC;
   const programHeaders = view.getUint16(56, true);
-  if (programHeaders === 0 || programHeaders * PROGRAM_HEADER_BYTES > PROGRAM_HEADERS_MAX) throw errno.ENOEXEC;
+  if (programHeaders === 0 || programHeaders * PROGRAM_HEADER_BYTES > PROGRAM_HEADERS_MAX)
+    throw errno.ENOEXEC;
   const programHeadersAt = u64(view, 32);
   if (!Number.isSafeInteger(programHeadersAt)) throw errno.ENOEXEC;
   return { relocatable: type === ET_DYN, entry: u64(view, 24), programHeadersAt, programHeaders };
@@ -93,7 +96,9 @@ export function parseHeader(bytes: Uint8Array): ElfHeader {
 
 function protectionOf(flags: number): number {
   return (
-    ((flags & PF.R) !== 0 ? PROT.READ : 0) | ((flags & PF.W) !== 0 ? PROT.WRITE : 0) | ((flags & PF.X) !== 0 ? PROT.EXEC : 0)
+    ((flags & PF.R) !== 0 ? PROT.READ : 0) |
+    ((flags & PF.W) !== 0 ? PROT.WRITE : 0) |
+    ((flags & PF.X) !== 0 ? PROT.EXEC : 0)
   );
 }
 
@@ -106,7 +111,8 @@ function parseLoad(view: DataView, at: number): LoadSegment {
     protection: protectionOf(view.getUint32(at + 4, true)),
   };
   const { fileOffset, address, fileBytes, memoryBytes } = segment;
-  if (fileBytes > memoryBytes || memoryBytes > VA_LIMIT || address > VA_LIMIT - memoryBytes) throw errno.EINVAL;
+  if (fileBytes > memoryBytes || memoryBytes > VA_LIMIT || address > VA_LIMIT - memoryBytes)
+    throw errno.EINVAL;
   if (!Number.isSafeInteger(fileOffset + fileBytes)) throw errno.EINVAL;
   if (fileBytes > 0 && (address - fileOffset) % PAGE_SIZE !== 0) throw errno.EINVAL;
   return segment;

@@ -27,7 +27,7 @@ import { CLOSE_RANGE, F, F_UNLCK, FD_CLOEXEC, FLOCK_BYTES, LOCK, O, SEEK } from 
 import { RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
-import { readUser, writeUser } from "./user.ts";
+import { readStruct, writeUser } from "./user.ts";
 
 /** Most descriptors that the caller may have. */
 export function descriptorLimit(call: SystemCall): number {
@@ -54,7 +54,11 @@ function closeRange(call: SystemCall): number {
 
 function markRange(call: SystemCall, first: number, last: number): void {
   const table = lockFiles(call.tx, call.task);
-  for (let fd = nextDescriptor(call.tx, table, first); fd >= 0 && fd <= last; fd = nextDescriptor(call.tx, table, fd + 1)) {
+  for (
+    let fd = nextDescriptor(call.tx, table, first);
+    fd >= 0 && fd <= last;
+    fd = nextDescriptor(call.tx, table, fd + 1)
+  ) {
     setCloseOnExec(call.tx, call.task, fd, true);
   }
 }
@@ -169,7 +173,7 @@ function pipeOnly(call: SystemCall, file: File): File {
 /** struct flock: type and whence (16 bits each), start and length at 8 and 16, pid at 24. */
 function recordLock(call: SystemCall, file: File, command: number): number {
   const { tx, task } = call;
-  const lock = readUser(call, call.address(2), FLOCK_BYTES);
+  const lock = readStruct(call, call.address(2), FLOCK_BYTES);
   const type = lock.getInt16(0, true);
   if (type < 0 || type > F_UNLCK) throw errno.EINVAL;
   let start = readLong(lock, 8) + lockOrigin(call, file, lock.getInt16(2, true));
@@ -234,7 +238,9 @@ function lockOrigin(call: SystemCall, file: File, whence: number): number {
 
 registerCloseHook((tx, file, table) => vfs.dropRecordLocks(tx, file, table));
 
-const fcntlNames = nameSet(Object.fromEntries(Object.entries(F).map(([name, value]) => [`F_${name}`, value])));
+const fcntlNames = nameSet(
+  Object.fromEntries(Object.entries(F).map(([name, value]) => [`F_${name}`, value])),
+);
 const openNames = flagSet({ O_CLOEXEC: O.CLOEXEC, O_NONBLOCK: O.NONBLOCK, O_DIRECT: O.DIRECT });
 const flockNames = flagSet({ LOCK_SH: LOCK.SH, LOCK_EX: LOCK.EX, LOCK_NB: LOCK.NB, LOCK_UN: LOCK.UN });
 const rangeNames = flagSet({ CLOSE_RANGE_UNSHARE: 2, CLOSE_RANGE_CLOEXEC: 4 });

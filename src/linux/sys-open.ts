@@ -4,7 +4,7 @@
  * The vfs server opens by name. What it finds may belong to another server, which then attaches itself to the
  * new file: a fifo's pipe, a terminal. Opening a fifo waits for its other end, and the opener counts as an end
  * meanwhile (rule R1, enqueue): the file is committed, Task.progress refers to it, and the call is resumed
- * with it.
+ * with it. Task.progressDetail holds the pipe server's ticket, and O_CLOEXEC in its lowest bit.
  */
 
 import { errno } from "../base/errno.ts";
@@ -14,12 +14,12 @@ import { findFree, installFile, lockFiles } from "../kernel/descriptors.ts";
 import { dropFile, File, FILE_KINDS } from "../kernel/file.ts";
 import { Task } from "../kernel/task.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
-import { O, O_ACCMODE, O_KNOWN, OPEN_HOW_BYTES, RESOLVE, S } from "./abi-file.ts";
-import { attachFile, finishOpening } from "./attach.ts";
+import { O, O_ACCMODE, O_KNOWN, OPEN_HOW_BYTES, RESOLVE } from "./abi-file.ts";
+import { attachFile, finishOpening, OPENED } from "./attach.ts";
 import { type Place, placeOf } from "./paths.ts";
 import { type CallRow, flagSet, full, partial } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
-import { readUser } from "./user.ts";
+import { readStruct } from "./user.ts";
 
 const PERMISSIONS = 0o7777;
 const FIFO = FILE_KINDS.indexOf("fifo");
@@ -31,11 +31,13 @@ function openPlace(call: SystemCall, place: Place, flags: number, mode: number, 
   const limit = descriptorLimit(call);
   const descriptor = findFree(tx, table, 0, limit);
   // What open(2) does with O_PATH: all but a few flags do not count.
-  const kept = (flags & O.PATH) === 0 ? flags | O.LARGEFILE : flags & (O.PATH | O.CLOEXEC | O.DIRECTORY | O.NOFOLLOW);
+  const kept =
+    (flags & O.PATH) === 0 ? flags | O.LARGEFILE : flags & (O.PATH | O.CLOEXEC | O.DIRECTORY | O.NOFOLLOW);
   const file = vfs.open(tx, ...place, kept & ~O.CLOEXEC, mode & PERMISSIONS, resolve);
-  if ((kept & O.PATH) === 0 && attachFile(call, file, kept)) {
+  const ticket = (kept & O.PATH) === 0 ? attachFile(call, file, kept) : OPENED;
+  if (ticket !== OPENED) {
     Task.progress.set(tx, task, file);
-    Task.progressDetail.set(tx, task, kept);
+    Task.progressDetail.set(tx, task, ticket * 2 + ((flags & O.CLOEXEC) !== 0 ? 1 : 0));
     call.step();
     return resume(call);
   }
@@ -47,11 +49,11 @@ function openPlace(call: SystemCall, place: Place, flags: number, mode: number, 
 function resume(call: SystemCall): number {
   const { tx, task } = call;
   const file = Task.progress.get(tx, task) as File;
-  const flags = Task.progressDetail.get(tx, task);
+  const detail = Task.progressDetail.get(tx, task);
   const table = lockFiles(tx, task);
-  finishOpening(tx, file);
+  finishOpening(tx, file, Math.floor(detail / 2));
   const descriptor = findFree(tx, table, 0, descriptorLimit(call));
-  installFile(tx, table, descriptor, file, (flags & O.CLOEXEC) !== 0);
+  installFile(tx, table, descriptor, file, detail % 2 !== 0);
   Task.progress.set(tx, task, 0);
   Task.progressDetail.set(tx, task, 0);
   return descriptor;
@@ -95,7 +97,7 @@ function openat2(call: SystemCall): number {
   if (size < OPEN_HOW_BYTES) throw errno.EINVAL;
   if (size > 4096) throw errno.E2BIG;
   lockFiles(call.tx, call.task);
-  const how = readUser(call, call.address(2), size);
+  const how = readStruct(call, call.address(2), size);
   for (let at = OPEN_HOW_BYTES; at < size; at++) if (how.getUint8(at) !== 0) throw errno.E2BIG;
   const [flags, mode, resolve] = [how.getUint32(0, true), how.getUint32(8, true), how.getUint32(16, true)];
   if (how.getUint32(4, true) !== 0 || how.getUint32(12, true) !== 0 || how.getUint32(20, true) !== 0) {
@@ -119,7 +121,14 @@ export const openNames = flagSet(
       .sort(([, a], [, b]) => bits(b) - bits(a) || a - b)
       .map(([name, value]) => [`O_${name}`, value]),
   ),
-  { mask: O_ACCMODE, names: [["O_RDONLY", 0], ["O_WRONLY", O.WRONLY], ["O_RDWR", O.RDWR]] },
+  {
+    mask: O_ACCMODE,
+    names: [
+      ["O_RDONLY", 0],
+      ["O_WRONLY", O.WRONLY],
+      ["O_RDWR", O.RDWR],
+    ],
+  },
 );
 
 function bits(value: number): number {
@@ -128,15 +137,20 @@ function bits(value: number): number {
   return count;
 }
 
-/** Whether `mode` (st_mode) is of a file of type `type` (S). */
-export function isType(mode: number, type: number): boolean {
-  return (mode & S.IFMT) === type;
-}
-
 export const openRows: readonly CallRow[] = [
-  full(56, "openat", ["dirfd", "string", openNames, "mode"], openat, { wait: "enqueue", abandon: abandonOpen }),
-  partial(437, "openat2", ["dirfd", "string", "address", "unsigned"], "RESOLVE_CACHED does not wait less", openat2, {
+  full(56, "openat", ["dirfd", "string", openNames, "mode"], openat, {
     wait: "enqueue",
     abandon: abandonOpen,
   }),
+  partial(
+    437,
+    "openat2",
+    ["dirfd", "string", "address", "unsigned"],
+    "RESOLVE_CACHED does not wait less",
+    openat2,
+    {
+      wait: "enqueue",
+      abandon: abandonOpen,
+    },
+  ),
 ];

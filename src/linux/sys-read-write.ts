@@ -24,7 +24,7 @@ import { IOV_MAX, IOVEC_BYTES, O, O_ACCMODE, RW_MAX, RWF } from "./abi-file.ts";
 import { RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
-import { addUserSegments, readUser } from "./user.ts";
+import { addUserSegments, readStruct } from "./user.ts";
 
 /** Bytes that one step moves at most. */
 export const STEP_BYTES = 65536;
@@ -84,11 +84,18 @@ function gather(call: SystemCall, vectors: readonly Vector[], skip: number, forW
 }
 
 /** Writes the segments, minding RLIMIT_FSIZE where it can matter. */
-function writeStep(call: SystemCall, file: File, kind: FileKind, length: number, offset: number, nonblock: boolean): number {
+function writeStep(
+  call: SystemCall,
+  file: File,
+  kind: FileKind,
+  length: number,
+  offset: number,
+  nonblock: boolean,
+): number {
   if (File.kind.get(call.tx, file) === INODE) {
     const limit = softLimit(call, RLIMIT.FSIZE);
     if (limit !== Number.POSITIVE_INFINITY) {
-      return vfs.writeLimited(call.tx, file, length, offset, nonblock ? 1 : 0, limit);
+      return vfs.writeLimited(call.tx, file, length, offset, limit);
     }
   }
   return kind.write(call.tx, file, length, offset, nonblock);
@@ -168,7 +175,7 @@ function writeAll(
 }
 
 /** Ends a write that failed after `done` bytes: with the signal that goes with some errors, and the count. */
-function failWrite(call: SystemCall, error: Errno, done: number): number {
+export function failWrite(call: SystemCall, error: Errno, done: number): number {
   const { tx, task } = call;
   if (error === errno.EPIPE || (error === errno.EFBIG && done === 0)) {
     // The signal is to outlive the failed step, so the error is a result instead of a throw.
@@ -234,14 +241,15 @@ function readVectors(call: SystemCall): { vectors: Vector[]; length: number } {
   lockSharedFiles(call.tx, call.task);
   const count = call.address(2);
   if (count > IOV_MAX) throw errno.EINVAL;
-  const view = count === 0 ? undefined : readUser(call, call.address(1), count * IOVEC_BYTES);
+  const view = count === 0 ? undefined : readStruct(call, call.address(1), count * IOVEC_BYTES);
   const vectors: Vector[] = [];
   let length = 0;
   for (let i = 0; i < count; i++) {
     const high = view!.getInt32(i * IOVEC_BYTES + 12, true);
     if (high < 0) throw errno.EINVAL;
     const size = high * 0x1_0000_0000 + view!.getUint32(i * IOVEC_BYTES + 8, true);
-    const address = view!.getUint32(i * IOVEC_BYTES + 4, true) * 0x1_0000_0000 + view!.getUint32(i * IOVEC_BYTES, true);
+    const address =
+      view!.getUint32(i * IOVEC_BYTES + 4, true) * 0x1_0000_0000 + view!.getUint32(i * IOVEC_BYTES, true);
     const kept = Math.min(size, RW_MAX - length);
     if (kept > 0) vectors.push({ address, length: kept });
     length += kept;
