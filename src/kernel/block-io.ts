@@ -33,7 +33,17 @@
  */
 
 import { assert } from "../base/assert.ts";
-import { IO_ARGUMENTS, IO_FRAMES, IO_KIND, IO_REQUEST, IO_ROOT, IO_ROOT_WORDS, IO_STATE, IO_TABLE, type IoKind } from "../base/host-io.ts";
+import {
+  IO_ARGUMENTS,
+  IO_FRAMES,
+  IO_KIND,
+  IO_REQUEST,
+  IO_ROOT,
+  IO_ROOT_WORDS,
+  IO_STATE,
+  IO_TABLE,
+  type IoKind,
+} from "../base/host-io.ts";
 import { LOCK_RANK } from "../base/lock-order.ts";
 import { liveRecords, registerInvariant } from "../heap/check.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../heap/heap.ts";
@@ -60,7 +70,10 @@ export const HostIo = defineRecord("host-io", {
   detail: u32(),
 });
 export type HostIo = Ref<"host-io">;
-assert(HostIo.state.word === IO_REQUEST.state && HostIo.frames.word === IO_REQUEST.frames, "I/O layouts differ");
+assert(
+  HostIo.state.word === IO_REQUEST.state && HostIo.frames.word === IO_REQUEST.frames,
+  "I/O layouts differ",
+);
 
 /** Words of the root after those of base/host-io.ts. */
 const COMPLETION_LOCK = IO_ROOT_WORDS;
@@ -108,7 +121,13 @@ export function ioRoom(view: HeapView): HeapAddr {
  * Queues a request, to be sent at the commit; none if too many are under way (then wait for {@link ioRoom},
  * noted while the table's lock is held, as it is now).
  */
-export function queueIo(tx: Transaction, kind: IoKind, device: number, owner: number, detail: number): HostIo {
+export function queueIo(
+  tx: Transaction,
+  kind: IoKind,
+  device: number,
+  owner: number,
+  detail: number,
+): HostIo {
   const root = lockTable(tx);
   const w = tx.words;
   const table = root + IO_ROOT.table;
@@ -156,7 +175,11 @@ function findCompleted(view: HeapView): number {
   const table = view.root("host-io") + IO_ROOT.table;
   for (let entry = 0; entry < IO_TABLE; entry++) {
     const io = view.words[table + entry]!;
-    if (io !== 0 && HostIo.isLive(view, io) && Atomics.load(view.words, io + IO_REQUEST.state) !== IO_STATE.QUEUED) {
+    if (
+      io !== 0 &&
+      HostIo.isLive(view, io) &&
+      Atomics.load(view.words, io + IO_REQUEST.state) !== IO_STATE.QUEUED
+    ) {
       return entry;
     }
   }

@@ -95,10 +95,21 @@ export const authServer = defineServer("auth", {
         Credentials.gid.get(tx, credentials) !== Credentials.effectiveGid.get(tx, credentials),
     ),
   /** 1 if a file of this owner, group and mode may be accessed; `wanted` of MAY. */
-  mayAccess: (tx: Transaction, credentials: Credentials, uid: number, gid: number, mode: number, wanted: number): number =>
-    flag(permission.mayAccess(tx, credentials, uid, gid, mode, wanted)),
-  mayRemove: (tx: Transaction, credentials: Credentials, mode: number, directoryUid: number, victimUid: number): number =>
-    flag(permission.mayRemove(tx, credentials, mode, directoryUid, victimUid)),
+  mayAccess: (
+    tx: Transaction,
+    credentials: Credentials,
+    uid: number,
+    gid: number,
+    mode: number,
+    wanted: number,
+  ): number => flag(permission.mayAccess(tx, credentials, uid, gid, mode, wanted)),
+  mayRemove: (
+    tx: Transaction,
+    credentials: Credentials,
+    mode: number,
+    directoryUid: number,
+    victimUid: number,
+  ): number => flag(permission.mayRemove(tx, credentials, mode, directoryUid, victimUid)),
   isOwner: (tx: Transaction, credentials: Credentials, uid: number): number =>
     flag(permission.isOwner(tx, credentials, uid)),
   isInGroup: (tx: Transaction, credentials: Credentials, gid: number): number =>
@@ -124,7 +135,8 @@ export const auth: typeof authServer.operations = authServer.operations;
 
 registerInvariant({
   id: "C1",
-  statement: "credentials have a positive count, effective capabilities within the permitted, groups in range",
+  statement:
+    "credentials have a positive count, effective capabilities within the permitted, groups in range",
   check(view, report) {
     for (const each of liveRecords(view, Credentials.schema)) {
       if (Credentials.references.get(view, each) <= 0) report(`credentials ${each} without a reference`);

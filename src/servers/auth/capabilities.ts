@@ -8,10 +8,32 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { Credentials } from "../../kernel/credentials.ts";
 
 export const CAP = {
-  CHOWN: 0, DAC_OVERRIDE: 1, DAC_READ_SEARCH: 2, FOWNER: 3, FSETID: 4, KILL: 5, SETGID: 6, SETUID: 7,
-  SETPCAP: 8, LINUX_IMMUTABLE: 9, NET_BIND_SERVICE: 10, NET_ADMIN: 12, NET_RAW: 13, IPC_LOCK: 14, SYS_CHROOT: 18,
-  SYS_PTRACE: 19, SYS_ADMIN: 21, SYS_BOOT: 22, SYS_NICE: 23, SYS_RESOURCE: 24, SYS_TIME: 25,
-  SYS_TTY_CONFIG: 26, MKNOD: 27, LEASE: 28, SETFCAP: 31, MAC_OVERRIDE: 32,
+  CHOWN: 0,
+  DAC_OVERRIDE: 1,
+  DAC_READ_SEARCH: 2,
+  FOWNER: 3,
+  FSETID: 4,
+  KILL: 5,
+  SETGID: 6,
+  SETUID: 7,
+  SETPCAP: 8,
+  LINUX_IMMUTABLE: 9,
+  NET_BIND_SERVICE: 10,
+  NET_ADMIN: 12,
+  NET_RAW: 13,
+  IPC_LOCK: 14,
+  SYS_CHROOT: 18,
+  SYS_PTRACE: 19,
+  SYS_ADMIN: 21,
+  SYS_BOOT: 22,
+  SYS_NICE: 23,
+  SYS_RESOURCE: 24,
+  SYS_TIME: 25,
+  SYS_TTY_CONFIG: 26,
+  MKNOD: 27,
+  LEASE: 28,
+  SETFCAP: 31,
+  MAC_OVERRIDE: 32,
 } as const;
 
 /** The greatest capability that Linux 6 knows (CAP_CHECKPOINT_RESTORE). */
@@ -47,7 +69,12 @@ export function readSet(view: HeapView, credentials: Credentials, field: SetFiel
 }
 
 /** Writes a set into credentials that this transaction has made. */
-export function initSet(tx: Transaction, credentials: Credentials, field: SetField, set: CapabilitySet): void {
+export function initSet(
+  tx: Transaction,
+  credentials: Credentials,
+  field: SetField,
+  set: CapabilitySet,
+): void {
   field.init(tx, credentials, 0, set.low);
   field.init(tx, credentials, 1, set.high);
 }
@@ -70,5 +97,8 @@ export function without(a: CapabilitySet, b: CapabilitySet): CapabilitySet {
 
 /** Whether `capability` is in the effective set. */
 export function hasCapability(view: HeapView, credentials: Credentials, capability: number): boolean {
-  return (Credentials.effectiveCapabilities.get(view, credentials, capability >> 5) & (1 << (capability & 31))) !== 0;
+  return (
+    (Credentials.effectiveCapabilities.get(view, credentials, capability >> 5) & (1 << (capability & 31))) !==
+    0
+  );
 }

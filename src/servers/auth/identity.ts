@@ -149,19 +149,37 @@ function setThree(old: Ids, real: number, effective: number, saved: number, priv
 }
 
 export function setuid(tx: Transaction, credentials: Credentials, uid: number): Credentials {
-  return withUids(tx, credentials, setOne(uids(tx, credentials), uid, hasCapability(tx, credentials, CAP.SETUID)));
+  return withUids(
+    tx,
+    credentials,
+    setOne(uids(tx, credentials), uid, hasCapability(tx, credentials, CAP.SETUID)),
+  );
 }
 
 export function setgid(tx: Transaction, credentials: Credentials, gid: number): Credentials {
-  return withGids(tx, credentials, setOne(gids(tx, credentials), gid, hasCapability(tx, credentials, CAP.SETGID)));
+  return withGids(
+    tx,
+    credentials,
+    setOne(gids(tx, credentials), gid, hasCapability(tx, credentials, CAP.SETGID)),
+  );
 }
 
-export function setreuid(tx: Transaction, credentials: Credentials, real: number, effective: number): Credentials {
+export function setreuid(
+  tx: Transaction,
+  credentials: Credentials,
+  real: number,
+  effective: number,
+): Credentials {
   const privileged = hasCapability(tx, credentials, CAP.SETUID);
   return withUids(tx, credentials, setTwo(uids(tx, credentials), real, effective, privileged));
 }
 
-export function setregid(tx: Transaction, credentials: Credentials, real: number, effective: number): Credentials {
+export function setregid(
+  tx: Transaction,
+  credentials: Credentials,
+  real: number,
+  effective: number,
+): Credentials {
   const privileged = hasCapability(tx, credentials, CAP.SETGID);
   return withGids(tx, credentials, setTwo(gids(tx, credentials), real, effective, privileged));
 }
@@ -212,7 +230,8 @@ export function setfsgid(tx: Transaction, credentials: Credentials, gid: number)
   const old = gids(tx, credentials);
   const known = gid === old.real || gid === old.effective || gid === old.saved || gid === old.fs;
   const made = copy(tx, credentials);
-  if (gid !== KEEP && (known || hasCapability(tx, credentials, CAP.SETGID))) Credentials.fsGid.init(tx, made, gid);
+  if (gid !== KEEP && (known || hasCapability(tx, credentials, CAP.SETGID)))
+    Credentials.fsGid.init(tx, made, gid);
   return made;
 }
 
@@ -307,7 +326,12 @@ export function dropBounding(tx: Transaction, credentials: Credentials, capabili
 }
 
 /** prctl(PR_SET_SECUREBITS, PR_SET_KEEPCAPS): replaces the bits of `mask` by those of `bits`. */
-export function setSecurebits(tx: Transaction, credentials: Credentials, mask: number, bits: number): Credentials {
+export function setSecurebits(
+  tx: Transaction,
+  credentials: Credentials,
+  mask: number,
+  bits: number,
+): Credentials {
   if ((mask & ~SECURE.KEEP_CAPS) !== 0 && !hasCapability(tx, credentials, CAP.SETPCAP)) throw errno.EPERM;
   const made = copy(tx, credentials);
   Credentials.securebits.init(tx, made, (Credentials.securebits.get(tx, made) & ~mask) | (bits & mask));

@@ -71,12 +71,21 @@ function setOwner(tx: Transaction, credentials: Credentials, inode: Inode, uid: 
   touch(tx, inode, false);
 }
 
-export function chown(tx: Transaction, ...args: [...PathArguments, uid: number, gid: number, flags: number]): void {
+export function chown(
+  tx: Transaction,
+  ...args: [...PathArguments, uid: number, gid: number, flags: number]
+): void {
   const [context, credentials, base, path, length, uid, gid, flags] = args;
   setOwner(tx, credentials, toChange(tx, [context, credentials, base, path, length], flags), uid, gid);
 }
 
-export function chownFile(tx: Transaction, credentials: Credentials, file: File, uid: number, gid: number): void {
+export function chownFile(
+  tx: Transaction,
+  credentials: Credentials,
+  file: File,
+  uid: number,
+  gid: number,
+): void {
   setOwner(tx, credentials, ofFile(tx, file), uid, gid);
 }
 
@@ -101,7 +110,8 @@ function changeTimes(tx: Transaction, credentials: Credentials, inode: Inode, ti
     // Who may only write may set both to the present, and nothing else.
     if (aNanos !== UTIME.NOW || mNanos !== UTIME.NOW) throw errno.EPERM;
     const mode = Inode.mode.get(tx, inode);
-    if (auth.mayAccess(tx, credentials, uid, Inode.gid.get(tx, inode), mode, MAY.WRITE) === 0) throw errno.EACCES;
+    if (auth.mayAccess(tx, credentials, uid, Inode.gid.get(tx, inode), mode, MAY.WRITE) === 0)
+      throw errno.EACCES;
   }
   Inode.lock.acquire(tx, inode);
   const present = now(tx);
@@ -121,7 +131,14 @@ function changeTimes(tx: Transaction, credentials: Credentials, inode: Inode, ti
 
 export function setTimes(
   tx: Transaction,
-  ...args: [...PathArguments, aSeconds: number, aNanos: number, mSeconds: number, mNanos: number, flags: number]
+  ...args: [
+    ...PathArguments,
+    aSeconds: number,
+    aNanos: number,
+    mSeconds: number,
+    mNanos: number,
+    flags: number,
+  ]
 ): void {
   const [context, credentials, base, path, length, aSeconds, aNanos, mSeconds, mNanos, flags] = args;
   const inode = toChange(tx, [context, credentials, base, path, length], flags);
@@ -142,7 +159,8 @@ export function setTimesFile(
 
 export function access(tx: Transaction, ...args: [...PathArguments, mode: number, flags: number]): void {
   const [context, credentials, base, path, length, mode, flags] = args;
-  if ((mode & ~7) !== 0 || (flags & ~(AT.EACCESS | AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH)) !== 0) throw errno.EINVAL;
+  if ((mode & ~7) !== 0 || (flags & ~(AT.EACCESS | AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH)) !== 0)
+    throw errno.EINVAL;
   const asReal = (flags & AT.EACCESS) === 0 && !looksAsReal(tx, credentials);
   const who = asReal ? auth.asReal(tx, credentials) : credentials;
   const place = walkOrBase(tx, context, who, base, path, length, flags);

@@ -127,7 +127,8 @@ registerIoCompletion(IO_KIND.READ_BLOCKS, (tx, io, failed) => {
   if (failed) FileSystem.sequential.set(tx, fileSystem, 0);
   else FileSystem.blocksPresent.set(tx, fileSystem, FileSystem.blocksPresent.get(tx, fileSystem) + count);
   const last = first + count - 1;
-  for (let block = first; block >>> 5 <= last >>> 5; block += 32) signalCondition(tx, arrivalOf(fileSystem, block));
+  for (let block = first; block >>> 5 <= last >>> 5; block += 32)
+    signalCondition(tx, arrivalOf(fileSystem, block));
 });
 
 /**
@@ -145,7 +146,8 @@ export function reclaimBlocks(tx: Transaction, fileSystem: FileSystem, limit: nu
       if (chosen.length >= limit) break;
       if (block < from || (from === 0 && block >= hand)) continue;
       const kind = word & PAGE.MASK;
-      if (kind === PAGE.FAILED || (kind === PAGE.PRESENT && frameReferences(tx, frameOf(word)) === 1)) chosen.push(block);
+      if (kind === PAGE.FAILED || (kind === PAGE.PRESENT && frameReferences(tx, frameOf(word)) === 1))
+        chosen.push(block);
     }
   }
   let freed = 0;
@@ -155,7 +157,8 @@ export function reclaimBlocks(tx: Transaction, fileSystem: FileSystem, limit: nu
     dropFrame(tx, frameOf(word));
     freed++;
   }
-  if (freed > 0) FileSystem.blocksPresent.set(tx, fileSystem, FileSystem.blocksPresent.get(tx, fileSystem) - freed);
+  if (freed > 0)
+    FileSystem.blocksPresent.set(tx, fileSystem, FileSystem.blocksPresent.get(tx, fileSystem) - freed);
   FileSystem.clock.set(tx, fileSystem, (chosen.at(-1) ?? -1) + 1);
   return freed;
 }

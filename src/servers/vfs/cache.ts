@@ -15,7 +15,8 @@ const LOOKED_AT = 8;
 
 /** Whether nothing would be lost with the entry but the work of making it again. */
 function isIdle(tx: Transaction, entry: Dirent): boolean {
-  if (Dirent.references.get(tx, entry) !== 1 || (Dirent.flags.get(tx, entry) & DIRENT.MOUNTPOINT) !== 0) return false;
+  if (Dirent.references.get(tx, entry) !== 1 || (Dirent.flags.get(tx, entry) & DIRENT.MOUNTPOINT) !== 0)
+    return false;
   const inode = Dirent.inode.get(tx, entry);
   // An inode that only this name refers to has no open file, and no name in it if it is a directory.
   return (Inode.flags.get(tx, inode) & INODE.CHANGED) === 0 && Inode.references.get(tx, inode) === 1;

@@ -34,7 +34,11 @@ export const NO_LIMIT: number = 2 ** 53;
 export function readContents(tx: Transaction, inode: Inode, position: number, length: number): number {
   bringTail(tx, inode);
   const size = Inode.size.get(tx, inode);
-  const end = Math.min(size, position + length, (Math.floor(position / PAGE_BYTES) + PAGES_AT_ONCE) * PAGE_BYTES);
+  const end = Math.min(
+    size,
+    position + length,
+    (Math.floor(position / PAGE_BYTES) + PAGES_AT_ONCE) * PAGE_BYTES,
+  );
   if (position >= end) return 0;
   // First all pages, then the bytes: a page that is missing must not leave the user's memory half written.
   const first = Math.floor(position / PAGE_BYTES);
@@ -66,13 +70,23 @@ export function noteAccess(tx: Transaction, inode: Inode): void {
  * Writes from the segments into a regular file at `position`; returns how many bytes. `limit` is RLIMIT_FSIZE:
  * nothing is written beyond it, and EFBIG is thrown if that leaves nothing.
  */
-export function writeContents(tx: Transaction, inode: Inode, position: number, length: number, limit: number): number {
+export function writeContents(
+  tx: Transaction,
+  inode: Inode,
+  position: number,
+  length: number,
+  limit: number,
+): number {
   bringTail(tx, inode);
   const most = Math.min(limit, SIZE_MAX);
   if (length === 0) return 0;
   if (position >= most) throw errno.EFBIG;
   const size = Inode.size.get(tx, inode);
-  const end = Math.min(position + length, most, (Math.floor(position / PAGE_BYTES) + PAGES_AT_ONCE) * PAGE_BYTES);
+  const end = Math.min(
+    position + length,
+    most,
+    (Math.floor(position / PAGE_BYTES) + PAGES_AT_ONCE) * PAGE_BYTES,
+  );
   markChanged(tx, inode);
   if (position > size) zeroGap(tx, inode, size);
   let at = position;

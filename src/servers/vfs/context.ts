@@ -140,4 +140,3 @@ export function chroot(
   dropAfterCommit(tx, oldEntry);
   dropAfterCommit(tx, oldMount);
 }
-

@@ -9,7 +9,20 @@ import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
 import { MAY } from "../auth/permission.ts";
 import { addEntry, clearWhiteout } from "./entries.ts";
-import { createInode, isDirectory, markChanged, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID } from "./inodes.ts";
+import {
+  createInode,
+  isDirectory,
+  markChanged,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+} from "./inodes.ts";
 import { isName, type NameBytes, storeBytes } from "./names.ts";
 import { MS } from "./mounts.ts";
 import { Dirent, DIRENT, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount } from "./records.ts";
@@ -19,13 +32,15 @@ import { type LastName, type Place, pathBytes, Walk } from "./walk.ts";
 /** EROFS if the place is on a mount, or of a file system, that must not be written to. */
 export function needWritable(tx: Transaction, mount: Mount): void {
   const fileSystem = Mount.fileSystem.get(tx, mount);
-  if (((Mount.flags.get(tx, mount) | FileSystem.flags.get(tx, fileSystem)) & MS.RDONLY) !== 0) throw errno.EROFS;
+  if (((Mount.flags.get(tx, mount) | FileSystem.flags.get(tx, fileSystem)) & MS.RDONLY) !== 0)
+    throw errno.EROFS;
 }
 
 /** File systems in which programs may make and remove names. */
 export function needNames(tx: Transaction, directory: Inode): void {
   const kind = FileSystem.kind.get(tx, Inode.fileSystem.get(tx, directory));
-  const changeable = kind === FILE_SYSTEM.MEMORY || kind === FILE_SYSTEM.IMAGE || kind === FILE_SYSTEM.DEVICES;
+  const changeable =
+    kind === FILE_SYSTEM.MEMORY || kind === FILE_SYSTEM.IMAGE || kind === FILE_SYSTEM.DEVICES;
   if (!changeable) throw errno.EPERM;
 }
 
@@ -89,7 +104,14 @@ export function createOwned(
       if (auth.isCapable(tx, credentials, CAP.FSETID) === 0) bits &= ~S_ISGID;
     }
   }
-  return createInode(tx, Inode.fileSystem.get(tx, directory), bits, Who.fsUid.get(tx, credentials), gid, rdev);
+  return createInode(
+    tx,
+    Inode.fileSystem.get(tx, directory),
+    bits,
+    Who.fsUid.get(tx, credentials),
+    gid,
+    rdev,
+  );
 }
 
 export function mkdir(
@@ -186,4 +208,3 @@ export function link(
   touch(tx, inode, false);
   touch(tx, last.directory, true);
 }
-

@@ -104,7 +104,8 @@ function list(tx: Transaction, directory: Inode, position: number, writer: Diren
   const from = Math.max(position, 2);
   const maker = generated.get(FileSystem.kind.get(tx, Inode.fileSystem.get(tx, directory)));
   if (maker !== undefined) return maker.list(tx, directory, from, writer);
-  if (from < FIRST_COOKIE && showsImage(tx, directory) && listImage(tx, directory, from - 2, writer)) return true;
+  if (from < FIRST_COOKIE && showsImage(tx, directory) && listImage(tx, directory, from - 2, writer))
+    return true;
   let entry = Inode.entries.first(tx, directory);
   while (entry !== 0) {
     const cookie = Dirent.cookie.get(tx, entry);
@@ -126,12 +127,18 @@ function parentIno(tx: Transaction, directory: Inode): number {
 
 function listImage(tx: Transaction, directory: Inode, from: number, writer: DirentWriter): boolean {
   const block = Math.floor(from / ENTRIES_PER_BLOCK);
-  return !visitImageEntries(tx, directory, block, from % ENTRIES_PER_BLOCK, (at, nid, type, bytes, start, end, index) => {
-    const name = { source: bytes, start, length: end - start };
-    if (isName(name, ".") || isName(name, "..")) return true;
-    if (isHidden(tx, directory, name)) return true;
-    return writer.add(nid, DT_OF_IMAGE[type] ?? 0, name, 2 + at * ENTRIES_PER_BLOCK + index + 1);
-  });
+  return !visitImageEntries(
+    tx,
+    directory,
+    block,
+    from % ENTRIES_PER_BLOCK,
+    (at, nid, type, bytes, start, end, index) => {
+      const name = { source: bytes, start, length: end - start };
+      if (isName(name, ".") || isName(name, "..")) return true;
+      if (isHidden(tx, directory, name)) return true;
+      return writer.add(nid, DT_OF_IMAGE[type] ?? 0, name, 2 + at * ENTRIES_PER_BLOCK + index + 1);
+    },
+  );
 }
 
 /** Whether a name of the image does not show: something else stands in its place, or nothing. */

@@ -66,7 +66,13 @@ export function createRootEntry(tx: Transaction, inode: Inode): Dirent {
 }
 
 /** Adds the entry `name` of `directory`, which names `inode` (none: a whiteout). */
-export function addEntry(tx: Transaction, directory: Inode, name: NameBytes, inode: Inode, flags: number): Dirent {
+export function addEntry(
+  tx: Transaction,
+  directory: Inode,
+  name: NameBytes,
+  inode: Inode,
+  flags: number,
+): Dirent {
   const entry = Dirent.allocate(tx);
   Dirent.name.init(tx, entry, storeBytes(tx, name));
   Dirent.nameLength.init(tx, entry, name.length);
@@ -142,7 +148,11 @@ export function removeEntry(tx: Transaction, entry: Dirent): void {
   const whiteout = coversImage(tx, entry);
   const directory = Dirent.directory.get(tx, entry);
   withdraw(tx, entry);
-  Dirent.flags.set(tx, entry, (Dirent.flags.get(tx, entry) & ~(DIRENT.LISTED | DIRENT.COVERS)) | DIRENT.DELETED);
+  Dirent.flags.set(
+    tx,
+    entry,
+    (Dirent.flags.get(tx, entry) & ~(DIRENT.LISTED | DIRENT.COVERS)) | DIRENT.DELETED,
+  );
   dropAfterCommit(tx, entry);
   if (whiteout) addEntry(tx, directory, nameOfEntry(tx, entry), none(), DIRENT.WHITEOUT | DIRENT.COVERS);
 }
@@ -185,7 +195,10 @@ export function exchangeEntries(tx: Transaction, a: Dirent, b: Dirent): void {
   }));
   withdraw(tx, a);
   withdraw(tx, b);
-  for (const [entry, end] of [[a, ends[1]!], [b, ends[0]!]] as const) {
+  for (const [entry, end] of [
+    [a, ends[1]!],
+    [b, ends[0]!],
+  ] as const) {
     dropAfterCommit(tx, Dirent.directory.get(tx, entry));
     Dirent.name.set(tx, entry, end.name);
     Dirent.nameLength.set(tx, entry, end.length);

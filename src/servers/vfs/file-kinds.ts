@@ -35,7 +35,13 @@ export function seekTo(tx: Transaction, file: File, offset: number, whence: numb
   return position;
 }
 
-export function writeFile(tx: Transaction, file: File, length: number, offset: number, limit: number): number {
+export function writeFile(
+  tx: Transaction,
+  file: File,
+  length: number,
+  offset: number,
+  limit: number,
+): number {
   if (!wantsWrite(File.flags.get(tx, file))) throw errno.EBADF;
   const inode = File.inode.get(tx, file);
   // Taking away set-uid changes the mode, which the vfs lock guards too.

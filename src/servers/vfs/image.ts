@@ -160,7 +160,9 @@ export function readImageLink(tx: Transaction, inode: Inode): Uint8Array {
   const fileSystem = Inode.fileSystem.get(tx, inode);
   if ((Inode.mode.get(tx, inode) & S_IFMT) !== S_IFLNK) throw errno.EINVAL;
   const sb = superblock(tx, fileSystem);
-  return reading(tx, fileSystem, (read) => readSymlink(read, sb, readInode(read, sb, Inode.nid.get(tx, inode))));
+  return reading(tx, fileSystem, (read) =>
+    readSymlink(read, sb, readInode(read, sb, Inode.nid.get(tx, inode))),
+  );
 }
 
 /** The extended attributes that the image gives an inode. */
@@ -168,5 +170,7 @@ export function readImageXattrs(tx: Transaction, inode: Inode): Xattr[] {
   if (Inode.nid.get(tx, inode) === 0) return [];
   const fileSystem = Inode.fileSystem.get(tx, inode);
   const sb = superblock(tx, fileSystem);
-  return reading(tx, fileSystem, (read) => readXattrs(read, sb, readInode(read, sb, Inode.nid.get(tx, inode))));
+  return reading(tx, fileSystem, (read) =>
+    readXattrs(read, sb, readInode(read, sb, Inode.nid.get(tx, inode))),
+  );
 }

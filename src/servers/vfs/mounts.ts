@@ -26,7 +26,12 @@ export const MS = {
 } as const;
 
 /** A file system of memory with an empty root directory. */
-export function createMemoryFileSystem(tx: Transaction, state: VfsState, kind: number, mode: number): FileSystem {
+export function createMemoryFileSystem(
+  tx: Transaction,
+  state: VfsState,
+  kind: number,
+  mode: number,
+): FileSystem {
   const fileSystem = createFileSystem(tx, state, kind);
   const root = createInode(tx, fileSystem, S_IFDIR | mode, 0, 0, 0);
   Inode.links.init(tx, root, 2);

@@ -21,6 +21,7 @@ export const O = {
 /** An open flag of the kernel's own: for execve (`open` in vfs.ts). */
 export const O_EXEC_DENY = 0x2000_0000;
 
-export const wantsRead = (flags: number): boolean => (flags & O.ACCMODE) !== O.WRONLY && (flags & O.PATH) === 0;
+export const wantsRead = (flags: number): boolean =>
+  (flags & O.ACCMODE) !== O.WRONLY && (flags & O.PATH) === 0;
 export const wantsWrite = (flags: number): boolean =>
   (flags & O.PATH) === 0 && ((flags & O.ACCMODE) === O.WRONLY || (flags & O.ACCMODE) === O.RDWR);

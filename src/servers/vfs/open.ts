@@ -69,7 +69,8 @@ export function open(
   const { found, last } = walk.finishOrWhere(first, follow);
   if (found) {
     if (exclusive) throw errno.EEXIST;
-    if (last.slash || isName(last.name, ".") || isName(last.name, "..") || last.name.length === 0) throw errno.EISDIR;
+    if (last.slash || isName(last.name, ".") || isName(last.name, "..") || last.name.length === 0)
+      throw errno.EISDIR;
     if ((Inode.mode.get(tx, walk.inode) & S_IFMT) === S_IFDIR) throw errno.EISDIR;
     return openPlace(walk, walk.at, flags, false);
   }
@@ -127,7 +128,8 @@ function openPlace(walk: Walk, place: Place, flags: number, created: boolean): F
   if ((flags & O_EXEC_DENY) !== 0 && type !== S_IFREG) throw errno.EACCES;
   if (!created) needAccess(tx, credentials, place.mount, inode, mode, flags);
   if (write && (type === S_IFREG || type === S_IFDIR)) needWritable(tx, place.mount);
-  if ((flags & O.NOATIME) !== 0 && auth.isOwner(tx, credentials, Inode.uid.get(tx, inode)) === 0) throw errno.EPERM;
+  if ((flags & O.NOATIME) !== 0 && auth.isOwner(tx, credentials, Inode.uid.get(tx, inode)) === 0)
+    throw errno.EPERM;
   if (type === S_IFCHR || type === S_IFBLK) {
     if ((Mount.flags.get(tx, place.mount) & MS.NODEV) !== 0) throw errno.EACCES;
   }
@@ -176,7 +178,14 @@ function detachPages(tx: Transaction, inode: Inode): void {
   dropAfterCommit(tx, grave);
 }
 
-function needAccess(tx: Transaction, credentials: Credentials, mount: Mount, inode: Inode, mode: number, flags: number): void {
+function needAccess(
+  tx: Transaction,
+  credentials: Credentials,
+  mount: Mount,
+  inode: Inode,
+  mode: number,
+  flags: number,
+): void {
   let wanted = 0;
   if ((flags & O_EXEC_DENY) !== 0) {
     if ((Mount.flags.get(tx, mount) & MS.NOEXEC) !== 0) throw errno.EACCES;

@@ -4,7 +4,13 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { dropFrameNow } from "../../kernel/memory/frames.ts";
 import { frameOf, PAGE } from "./radix.ts";
 
-export { allocateFrame, copyFrame, dropFrame, frameReferences, holdFrame } from "../../kernel/memory/frames.ts";
+export {
+  allocateFrame,
+  copyFrame,
+  dropFrame,
+  frameReferences,
+  holdFrame,
+} from "../../kernel/memory/frames.ts";
 export { memoryLayout } from "../../kernel/memory/layout.ts";
 
 /** Gives up the frame of a page's word, in a system transaction. */

@@ -21,7 +21,16 @@ import { blockFrame } from "./blocks.ts";
 import { readTail } from "./image.ts";
 import { markChanged } from "./inodes.ts";
 import { allocateFrame, copyFrame, dropFrame, frameReferences, memoryLayout } from "./page-frames.ts";
-import { frameOf, freeNodeLater, lookUpPage, PAGE, pageWord, removePages, rootField, setPage } from "./radix.ts";
+import {
+  frameOf,
+  freeNodeLater,
+  lookUpPage,
+  PAGE,
+  pageWord,
+  removePages,
+  rootField,
+  setPage,
+} from "./radix.ts";
 import { FILE_SYSTEM, FileSystem, Inode, INODE } from "./records.ts";
 
 export const PAGE_BYTES = 4096;
@@ -60,7 +69,9 @@ export function frameForReading(tx: Transaction, inode: Inode, index: number): n
 
 /** Whether page `index` is the image's or the file's own, not a hole. */
 export function hasPage(view: HeapView, inode: Inode, index: number): boolean {
-  return index < Inode.imagePages.get(view, inode) || lookUpPage(view, Inode.pages.get(view, inode), index) !== 0;
+  return (
+    index < Inode.imagePages.get(view, inode) || lookUpPage(view, Inode.pages.get(view, inode), index) !== 0
+  );
 }
 
 /**
@@ -105,7 +116,11 @@ function limitPages(tx: Transaction, inode: Inode): void {
 /** Counts the pages of a memory file system that has a limit. */
 export function chargePages(tx: Transaction, inode: Inode, change: number): void {
   const fileSystem = Inode.fileSystem.get(tx, inode);
-  if (FileSystem.kind.get(tx, fileSystem) !== FILE_SYSTEM.MEMORY || FileSystem.pagesMax.get(tx, fileSystem) === 0) return;
+  if (
+    FileSystem.kind.get(tx, fileSystem) !== FILE_SYSTEM.MEMORY ||
+    FileSystem.pagesMax.get(tx, fileSystem) === 0
+  )
+    return;
   FileSystem.lock.acquire(tx, fileSystem);
   FileSystem.blocksPresent.set(tx, fileSystem, FileSystem.blocksPresent.get(tx, fileSystem) + change);
 }

@@ -19,7 +19,11 @@ const SLASH = 0x2f;
 export function pathOf(tx: Transaction, context: FsContext, place: Place): Uint8Array {
   FsContext.lock.acquire(tx, context);
   lockVfs(tx);
-  return pathFrom(tx, { mount: FsContext.rootMount.get(tx, context), entry: FsContext.root.get(tx, context) }, place);
+  return pathFrom(
+    tx,
+    { mount: FsContext.rootMount.get(tx, context), entry: FsContext.root.get(tx, context) },
+    place,
+  );
 }
 
 /** The same from a given root, with the vfs lock held. */

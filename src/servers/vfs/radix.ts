@@ -31,7 +31,11 @@ export function lookUpPage(view: HeapView, root: RadixNode, index: number): numb
   let level = RadixNode.level.get(view, node);
   if (index >= 2 ** (BITS * (level + 1))) return 0;
   while (level > 0) {
-    node = RadixNode.slots.get(view, node, Math.floor(index / 2 ** (BITS * level)) & (RADIX_SLOTS - 1)) as RadixNode;
+    node = RadixNode.slots.get(
+      view,
+      node,
+      Math.floor(index / 2 ** (BITS * level)) & (RADIX_SLOTS - 1),
+    ) as RadixNode;
     if (node === 0) return 0;
     level--;
   }
@@ -89,7 +93,11 @@ function newNode(tx: Transaction, level: number): RadixNode {
 export function clearPage(tx: Transaction, root: RadixNode, index: number): number {
   let node = root;
   for (let level = RadixNode.level.get(tx, node); level > 0; level--) {
-    node = RadixNode.slots.get(tx, node, Math.floor(index / 2 ** (BITS * level)) & (RADIX_SLOTS - 1)) as RadixNode;
+    node = RadixNode.slots.get(
+      tx,
+      node,
+      Math.floor(index / 2 ** (BITS * level)) & (RADIX_SLOTS - 1),
+    ) as RadixNode;
     assert(node !== 0, "no such page");
   }
   const slot = index & (RADIX_SLOTS - 1);
@@ -191,7 +199,11 @@ function nextBelow(view: HeapView, node: RadixNode, base: number, from: number):
 }
 
 /** Every page of a tree by rising index: for the checker, and for seeking data. */
-export function* eachPage(view: HeapView, root: RadixNode, base: number = 0): Generator<[index: number, word: number]> {
+export function* eachPage(
+  view: HeapView,
+  root: RadixNode,
+  base: number = 0,
+): Generator<[index: number, word: number]> {
   if (root === 0) return;
   const level = RadixNode.level.get(view, root);
   for (let slot = 0; slot < RADIX_SLOTS; slot++) {
@@ -205,7 +217,10 @@ export function* eachPage(view: HeapView, root: RadixNode, base: number = 0): Ge
 
 /** Adapters for the two records that have a tree. */
 export function rootField<N extends "inode" | "file-system">(
-  field: { get(view: HeapView, record: Ref<N>): RadixNode; set(tx: Transaction, record: Ref<N>, value: RadixNode): void },
+  field: {
+    get(view: HeapView, record: Ref<N>): RadixNode;
+    set(tx: Transaction, record: Ref<N>, value: RadixNode): void;
+  },
   record: Ref<N>,
 ): RootField {
   return { get: (view) => field.get(view, record), set: (tx, node) => field.set(tx, record, node) };

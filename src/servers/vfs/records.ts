@@ -33,10 +33,30 @@
  *   V10 Record locks of different owners do not conflict.
  */
 
-import { condition, defineRecord, i32, i64, link, list, lock, ref, type Ref, u32, words } from "../../heap/record.ts";
+import {
+  condition,
+  defineRecord,
+  i32,
+  i64,
+  link,
+  list,
+  lock,
+  ref,
+  type Ref,
+  u32,
+  words,
+} from "../../heap/record.ts";
 
 /** Kinds of file system. */
-export const FILE_SYSTEM = { MEMORY: 0, IMAGE: 1, PROC: 2, PTS: 3, HOST: 4, ANONYMOUS: 5, DEVICES: 6 } as const;
+export const FILE_SYSTEM = {
+  MEMORY: 0,
+  IMAGE: 1,
+  PROC: 2,
+  PTS: 3,
+  HOST: 4,
+  ANONYMOUS: 5,
+  DEVICES: 6,
+} as const;
 
 export const VfsState = defineRecord("vfs-state", {
   lock: lock("vfs"),

@@ -18,7 +18,13 @@ import { AT, type LastName, pathBytes, Walk } from "./walk.ts";
 export function needRemoval(tx: Transaction, credentials: Credentials, directory: Inode, inode: Inode): void {
   needDirectoryWrite(tx, credentials, directory);
   const mode = Inode.mode.get(tx, directory);
-  const allowed = auth.mayRemove(tx, credentials, mode, Inode.uid.get(tx, directory), Inode.uid.get(tx, inode));
+  const allowed = auth.mayRemove(
+    tx,
+    credentials,
+    mode,
+    Inode.uid.get(tx, directory),
+    Inode.uid.get(tx, inode),
+  );
   if (allowed === 0) throw errno.EPERM;
 }
 
@@ -90,4 +96,3 @@ function checkLast(last: LastName, removeDirectory: boolean): void {
     throw errno.EISDIR;
   }
 }
-

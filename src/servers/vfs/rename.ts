@@ -117,7 +117,8 @@ function needOwnWrite(tx: Transaction, credentials: Credentials, inode: Inode): 
 }
 
 function lockAll(tx: Transaction, inodes: readonly Inode[]): void {
-  for (const inode of [...new Set(inodes)].sort((a, b) => a - b)) if (inode !== 0) Inode.lock.acquire(tx, inode);
+  for (const inode of [...new Set(inodes)].sort((a, b) => a - b))
+    if (inode !== 0) Inode.lock.acquire(tx, inode);
 }
 
 function move(tx: Transaction, source: LastName, target: LastName, entry: Dirent, victim: Dirent): void {
@@ -135,7 +136,13 @@ function move(tx: Transaction, source: LastName, target: LastName, entry: Dirent
   noteChange(tx, source, target, inode);
 }
 
-function exchangeNames(tx: Transaction, source: LastName, target: LastName, entry: Dirent, other: Dirent): void {
+function exchangeNames(
+  tx: Transaction,
+  source: LastName,
+  target: LastName,
+  entry: Dirent,
+  other: Dirent,
+): void {
   const inode = Dirent.inode.get(tx, entry);
   const otherInode = Dirent.inode.get(tx, other);
   exchangeEntries(tx, entry, other);

@@ -212,7 +212,8 @@ function deliverStatfs(tx: Transaction, mount: Mount, fileSystem: FileSystem): v
   const bytes = new Uint8Array(120);
   const view = new DataView(bytes.buffer);
   const usage = frameUsage(tx);
-  const keepsPages = kind === FILE_SYSTEM.MEMORY || kind === FILE_SYSTEM.IMAGE || kind === FILE_SYSTEM.DEVICES;
+  const keepsPages =
+    kind === FILE_SYSTEM.MEMORY || kind === FILE_SYSTEM.IMAGE || kind === FILE_SYSTEM.DEVICES;
   const image = FileSystem.blockCount.get(tx, fileSystem);
   put64(view, 0, MAGIC[kind] ?? 0);
   put64(view, 8, PAGE_BYTES);
@@ -248,4 +249,3 @@ export function statfsFile(tx: Transaction, file: File): void {
   const fileSystem = inode === 0 ? VfsState.anonymous.get(tx, state) : Inode.fileSystem.get(tx, inode);
   deliverStatfs(tx, File.mount.get(tx, file), fileSystem);
 }
-

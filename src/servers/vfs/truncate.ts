@@ -32,7 +32,8 @@ export function truncate(
   if (typeOf(tx, inode) !== S_IFREG) throw errno.EINVAL;
   const mode = Inode.mode.get(tx, inode);
   const gid = Inode.gid.get(tx, inode);
-  if (auth.mayAccess(tx, credentials, Inode.uid.get(tx, inode), gid, mode, MAY.WRITE) === 0) throw errno.EACCES;
+  if (auth.mayAccess(tx, credentials, Inode.uid.get(tx, inode), gid, mode, MAY.WRITE) === 0)
+    throw errno.EACCES;
   needWritable(tx, place.mount);
   Inode.lock.acquire(tx, inode);
   if (Inode.denials.get(tx, inode) > 0) throw errno.ETXTBSY;
@@ -80,7 +81,8 @@ export function fallocate(tx: Transaction, file: File, mode: number, offset: num
   if (punch || (mode & FALLOC.ZERO_RANGE) !== 0) {
     if (zeroRange(tx, inode, offset, Math.min(end, Inode.size.get(tx, inode)))) return 1;
   }
-  if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode)) return setSize(tx, inode, end, NO_LIMIT);
+  if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode))
+    return setSize(tx, inode, end, NO_LIMIT);
   return 0;
 }
 

@@ -128,10 +128,18 @@ export const vfsServer = defineServer("vfs", {
   sync: (tx: Transaction, file: File): void => later(tx, file),
 
   // --- extended attributes: the name lies in path buffer `name` -------------------------------------------
-  getxattr: (tx: Transaction, ...args: [...At, name: number, nameLength: number, size: number, flags: number]): number =>
-    later(tx, args),
-  getxattrFile: (tx: Transaction, credentials: Credentials, file: File, name: number, nameLength: number, size: number): number =>
-    later(tx, credentials, file, name, nameLength, size),
+  getxattr: (
+    tx: Transaction,
+    ...args: [...At, name: number, nameLength: number, size: number, flags: number]
+  ): number => later(tx, args),
+  getxattrFile: (
+    tx: Transaction,
+    credentials: Credentials,
+    file: File,
+    name: number,
+    nameLength: number,
+    size: number,
+  ): number => later(tx, credentials, file, name, nameLength, size),
   listxattr: (tx: Transaction, ...args: [...At, size: number, flags: number]): number => later(tx, args),
   listxattrFile: (tx: Transaction, file: File, size: number): number => later(tx, file, size),
 
@@ -153,8 +161,14 @@ export const vfsServer = defineServer("vfs", {
    * fcntl(F_GETLK): 0 if the lock could be set, else the record of a lock in its way, which
    * {@link readFileLock} reads while the transaction is open.
    */
-  testRecordLock: (tx: Transaction, file: File, owner: number, type: number, start: number, length: number): number =>
-    later(tx, file, owner, type, start, length),
+  testRecordLock: (
+    tx: Transaction,
+    file: File,
+    owner: number,
+    type: number,
+    start: number,
+    length: number,
+  ): number => later(tx, file, owner, type, start, length),
   /** The process `owner` closes a descriptor of `file`: its record locks on the inode go (POSIX). */
   dropRecordLocks: (tx: Transaction, file: File, owner: number): void => later(tx, file, owner),
 

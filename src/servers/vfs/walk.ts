@@ -53,7 +53,13 @@ export class Walk {
   at: Place;
   #links = 0;
 
-  constructor(tx: Transaction, context: FsContext, credentials: Credentials, base: File, resolve: number = 0) {
+  constructor(
+    tx: Transaction,
+    context: FsContext,
+    credentials: Credentials,
+    base: File,
+    resolve: number = 0,
+  ) {
     FsContext.lock.acquire(tx, context);
     this.tx = tx;
     this.credentials = credentials;
@@ -62,7 +68,8 @@ export class Walk {
     const isFirst = !VfsState.lock.heldBy(tx, stateOf(tx));
     this.state = lockVfs(tx);
     if (isFirst) evictSome(tx);
-    if (base === 0) this.at = { mount: FsContext.cwdMount.get(tx, context), entry: FsContext.cwd.get(tx, context) };
+    if (base === 0)
+      this.at = { mount: FsContext.cwdMount.get(tx, context), entry: FsContext.cwd.get(tx, context) };
     else this.at = { mount: File.mount.get(tx, base), entry: File.entry.get(tx, base) };
     const scoped = (resolve & (RESOLVE.IN_ROOT | RESOLVE.BENEATH)) !== 0;
     this.root = scoped
@@ -116,7 +123,8 @@ export class Walk {
     for (;;) {
       this.at = { mount: name.mount, entry: name.entry };
       if (!this.#step(name.name)) return { found: false, last: name };
-      if (typeOf(this.tx, this.inode) !== S_IFLNK || !(follow || name.slash)) return { found: true, last: name };
+      if (typeOf(this.tx, this.inode) !== S_IFLNK || !(follow || name.slash))
+        return { found: true, last: name };
       name = this.#throughLink(name, follow);
     }
   }
