@@ -9,7 +9,6 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { LEAF_ENTRIES } from "../../base/hart-abi.ts";
 import type { HeapView } from "../../heap/heap.ts";
 import { next, remove } from "../../heap/list.ts";
 import type { Transaction } from "../../heap/transaction.ts";
@@ -18,7 +17,7 @@ import { dropMapping, freeLeaves, Step, zapPages } from "./change.ts";
 import { FrameBatch } from "./frames.ts";
 import { mappingFrom } from "./mapping-tree.ts";
 import { allocateRoot, freeRoot } from "./page-table.ts";
-import { AddressSpace, Mapping, MMAP_BASE_DEFAULT, PAGE_LIMIT, type PageNumber } from "./records.ts";
+import { AddressSpace, Mapping, MMAP_BASE_DEFAULT, PAGE_LIMIT } from "./records.ts";
 import type { PhysicalAddress } from "./layout.ts";
 
 /** An empty address space with one reference, which is the caller's. Throws ENOMEM. */
@@ -85,7 +84,6 @@ export function destroyStep(tx: Transaction, space: AddressSpace): boolean {
 
 function takeApart(tx: Transaction, step: Step): boolean {
   const { space } = step;
-  let from: PageNumber = 0;
   for (;;) {
     const mapping = mappingFrom(tx, space, 0);
     if (mapping === 0) break;
@@ -94,9 +92,10 @@ function takeApart(tx: Transaction, step: Step): boolean {
     const end = Mapping.end.get(tx, mapping);
     if (zapPages(tx, step, first, end) < end) return false;
     if (!dropMapping(tx, step, mapping)) return false;
-    freeLeaves(tx, step, from, Math.max(from, end));
-    from = end - (end % LEAF_ENTRIES);
+    freeLeaves(tx, step, first, end);
   }
+  if (AddressSpace.leafTables.get(tx, space) === 0) return true;
+  // Leaves that earlier steps had no room to free.
   step.mappings = LEAVES_AT_ONCE;
   freeLeaves(tx, step, 0, PAGE_LIMIT);
   return AddressSpace.leafTables.get(tx, space) === 0;

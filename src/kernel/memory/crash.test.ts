@@ -7,7 +7,7 @@ import { census, checkHeap, registeredInvariants } from "../../heap/check.ts";
 import { crashLoop } from "../../heap/crash-loop.ts";
 import type { HookedTransaction } from "../../heap/transaction.ts";
 import { madvise, MADV } from "./advise.ts";
-import { createSpace, destroyStep, releaseSpace, setUpSpace } from "./address-space.ts";
+import { createSpace, destroyStep, holdSpace, releaseSpace, setUpSpace } from "./address-space.ts";
 import { brk } from "./brk.ts";
 import { handleFault } from "./fault.ts";
 import { beginFork, cancelFork, forkStep } from "./fork.ts";
@@ -18,6 +18,7 @@ import { mremap, MREMAP } from "./mremap.ts";
 import { PAGE_COW, PAGE_FETCH, PAGE_READ, PAGE_WRITE, pageWordAt, rootWord, TO_READ } from "./page-table.ts";
 import { mprotect } from "./protect.ts";
 import { AddressSpace, Mapping, PROT } from "./records.ts";
+import { publishSafepoint, releasePending } from "./safepoint.ts";
 import { SharedObject } from "./shared-object.ts";
 import {
   anonymous,
@@ -45,7 +46,12 @@ function observe(tx: HookedTransaction, space: AddressSpace): unknown {
     Mapping.prot.get(tx, mapping),
     Mapping.flags.get(tx, mapping),
   ]);
-  return [mappings, AddressSpace.residentPages.get(tx, space), AddressSpace.claim.get(tx, space), [...census(tx)]];
+  return [
+    mappings,
+    AddressSpace.residentPages.get(tx, space),
+    AddressSpace.claim.get(tx, space),
+    [...census(tx)],
+  ];
 }
 
 interface Scene extends TestMachine {
@@ -63,7 +69,11 @@ function scene(): Scene {
   const file = openTestFile(tx, 4);
   const own = map(tx, space, anonymous(6 * 4096, { address: 0x10_0000, flags: 0x32 }));
   const shared = map(tx, space, anonymous(2 * 4096, { address: 0x20_0000, flags: 0x31 }));
-  const hidden = map(tx, space, anonymous(4 * 4096, { address: 0x30_0000, flags: MAP.PRIVATE | MAP.FIXED, file }));
+  const hidden = map(
+    tx,
+    space,
+    anonymous(4 * 4096, { address: 0x30_0000, flags: MAP.PRIVATE | MAP.FIXED, file }),
+  );
   poke(tx, space, own, 1);
   peek(tx, space, own + 4096);
   poke(tx, space, own + 2 * 4096, 2);
@@ -78,11 +88,28 @@ function scene(): Scene {
 const OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unknown][] = [
   ["create a space", () => (tx) => createSpace(tx)],
   ["map anonymous memory", (s) => (tx) => mmap(tx, s.space, anonymous(8192), OWNER)],
-  ["map anonymous memory next to like memory", (s) => (tx) => mmap(tx, s.space, anonymous(4096, { address: s.own + 6 * 4096 }), OWNER)],
-  ["map shared memory", (s) => (tx) => mmap(tx, s.space, anonymous(8192, { flags: MAP.SHARED | MAP.ANONYMOUS }), OWNER)],
-  ["map a file over memory", (s) => (tx) =>
-    mmap(tx, s.space, anonymous(8192, { address: s.own + 4096, flags: MAP.PRIVATE | MAP.FIXED, file: s.file }), OWNER)],
-  ["map memory over a file", (s) => (tx) => mmap(tx, s.space, anonymous(4096, { address: s.hidden + 4096, flags: 0x32 }), OWNER)],
+  [
+    "map anonymous memory next to like memory",
+    (s) => (tx) => mmap(tx, s.space, anonymous(4096, { address: s.own + 6 * 4096 }), OWNER),
+  ],
+  [
+    "map shared memory",
+    (s) => (tx) => mmap(tx, s.space, anonymous(8192, { flags: MAP.SHARED | MAP.ANONYMOUS }), OWNER),
+  ],
+  [
+    "map a file over memory",
+    (s) => (tx) =>
+      mmap(
+        tx,
+        s.space,
+        anonymous(8192, { address: s.own + 4096, flags: MAP.PRIVATE | MAP.FIXED, file: s.file }),
+        OWNER,
+      ),
+  ],
+  [
+    "map memory over a file",
+    (s) => (tx) => mmap(tx, s.space, anonymous(4096, { address: s.hidden + 4096, flags: 0x32 }), OWNER),
+  ],
   ["map beyond the limit", (s) => (tx) => mmap(tx, s.space, anonymous(4096, { limit: 4096 }), OWNER)],
   ["unmap the middle", (s) => (tx) => munmap(tx, s.space, s.own + 4096, 2 * 4096, OWNER)],
   ["unmap the end", (s) => (tx) => munmap(tx, s.space, s.own + 4096, 5 * 4096, OWNER)],
@@ -91,42 +118,161 @@ const OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unk
   ["protect the middle", (s) => (tx) => mprotect(tx, s.space, s.own + 4096, 2 * 4096, PROT.READ, OWNER)],
   ["protect a file", (s) => (tx) => mprotect(tx, s.space, s.hidden, 2 * 4096, PROT.READ | PROT.EXEC, OWNER)],
   ["drop pages", (s) => (tx) => madvise(tx, s.space, s.own, 6 * 4096, MADV.DONTNEED, OWNER)],
-  ["grow in place", (s) => (tx) =>
-    mremap(tx, s.space, { address: s.own, oldLength: 6 * 4096, newLength: 9 * 4096, flags: 0, newAddress: 0, limit: 1e12 }, OWNER)],
-  ["move", (s) => (tx) =>
-    mremap(tx, s.space, { address: s.own, oldLength: 6 * 4096, newLength: 9 * 4096, flags: 3, newAddress: 0x50_0000, limit: 1e12 }, OWNER)],
-  ["move part of a file", (s) => (tx) =>
-    mremap(tx, s.space, { address: s.hidden + 4096, oldLength: 4096, newLength: 8192, flags: MREMAP.MAYMOVE, newAddress: 0, limit: 1e12 }, OWNER)],
+  [
+    "grow in place",
+    (s) => (tx) =>
+      mremap(
+        tx,
+        s.space,
+        { address: s.own, oldLength: 6 * 4096, newLength: 9 * 4096, flags: 0, newAddress: 0, limit: 1e12 },
+        OWNER,
+      ),
+  ],
+  [
+    "move",
+    (s) => (tx) =>
+      mremap(
+        tx,
+        s.space,
+        {
+          address: s.own,
+          oldLength: 6 * 4096,
+          newLength: 9 * 4096,
+          flags: 3,
+          newAddress: 0x50_0000,
+          limit: 1e12,
+        },
+        OWNER,
+      ),
+  ],
+  [
+    "move part of a file",
+    (s) => (tx) =>
+      mremap(
+        tx,
+        s.space,
+        {
+          address: s.hidden + 4096,
+          oldLength: 4096,
+          newLength: 8192,
+          flags: MREMAP.MAYMOVE,
+          newAddress: 0,
+          limit: 1e12,
+        },
+        OWNER,
+      ),
+  ],
   ["raise the break", (s) => (tx) => brk(tx, s.space, 0x60_0000 + 9000, Infinity, Infinity, OWNER)],
   ["fault: zero page", (s) => (tx) => handleFault(tx, s.space, s.own + 3 * 4096, 0, STACK_LIMIT)],
   ["fault: fresh page", (s) => (tx) => handleFault(tx, s.space, s.own + 3 * 4096, 1, STACK_LIMIT)],
   ["fault: copy the zero page", (s) => (tx) => handleFault(tx, s.space, s.own + 4096, 1, STACK_LIMIT)],
   ["fault: shared page", (s) => (tx) => handleFault(tx, s.space, s.shared + 4096, 1, STACK_LIMIT)],
   ["fault: file page", (s) => (tx) => handleFault(tx, s.space, s.hidden + 2 * 4096, 0, STACK_LIMIT)],
-  ["fault: write to a file page", (s) => (tx) => handleFault(tx, s.space, s.hidden + 2 * 4096, 1, STACK_LIMIT)],
+  [
+    "fault: write to a file page",
+    (s) => (tx) => handleFault(tx, s.space, s.hidden + 2 * 4096, 1, STACK_LIMIT),
+  ],
   ["fault: copy a file page", (s) => (tx) => handleFault(tx, s.space, s.hidden, 1, STACK_LIMIT)],
   ["begin a fork", (s) => (tx) => beginFork(tx, s.space, OWNER)],
-  ["fork", (s) => {
-    const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
-    return (tx) => forkStep(tx, child, OWNER);
-  }],
-  ["give a fork up", (s) => {
-    const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
-    return (tx) => {
-      cancelFork(tx, child, OWNER);
-      return destroyStep(tx, child);
-    };
-  }],
-  ["write after a fork", (s) => {
-    const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
-    steps(s.tx, () => forkStep(s.tx, child, OWNER));
-    return (tx) => handleFault(tx, s.space, s.own, 1, STACK_LIMIT);
-  }],
-  ["destroy", (s) => {
-    request(s.tx, () => releaseSpace(s.tx, s.space));
-    return (tx) => destroyStep(tx, s.space);
-  }],
+  [
+    "fork",
+    (s) => {
+      const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+      return (tx) => forkStep(tx, child, OWNER);
+    },
+  ],
+  [
+    "give a fork up",
+    (s) => {
+      const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+      return (tx) => {
+        cancelFork(tx, child, OWNER);
+        return destroyStep(tx, child);
+      };
+    },
+  ],
+  [
+    "write after a fork",
+    (s) => {
+      const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+      steps(s.tx, () => forkStep(s.tx, child, OWNER));
+      return (tx) => handleFault(tx, s.space, s.own, 1, STACK_LIMIT);
+    },
+  ],
+  [
+    "destroy",
+    (s) => {
+      request(s.tx, () => releaseSpace(s.tx, s.space));
+      return (tx) => destroyStep(tx, s.space);
+    },
+  ],
 ];
+
+/** The same with a second task, whose slot has the space active and notices nothing by itself. */
+const SHARED_OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unknown][] = [
+  ["unmap", (s) => (tx) => munmap(tx, s.space, s.own, 4 * 4096, OWNER)],
+  ["protect", (s) => (tx) => mprotect(tx, s.space, s.own, 6 * 4096, PROT.READ, OWNER)],
+  ["fault", (s) => (tx) => handleFault(tx, s.space, s.own + 3 * 4096, 1, STACK_LIMIT)],
+  [
+    "fork",
+    (s) => {
+      const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
+      return (tx) => forkStep(tx, child, OWNER);
+    },
+  ],
+  ["copy: mark", (s) => (tx) => handleFault(tx, s.space, s.hidden, 1, STACK_LIMIT)],
+  [
+    "copy: move",
+    (s) => {
+      request(s.tx, () => handleFault(s.tx, s.space, s.hidden, 1, STACK_LIMIT));
+      publishSafepoint(s.other, s.space);
+      return (tx) => handleFault(tx, s.space, s.hidden, 0, STACK_LIMIT);
+    },
+  ],
+  [
+    "free what has waited",
+    (s) => {
+      request(s.tx, () => munmap(s.tx, s.space, s.own, 4 * 4096, OWNER));
+      request(s.tx, () => munmap(s.tx, s.space, s.hidden, 4 * 4096, OWNER));
+      publishSafepoint(s.other, s.space);
+      return (tx) => releasePending(tx, s.space);
+    },
+  ],
+  [
+    "end a space in which something waits",
+    (s) => {
+      request(s.tx, () => munmap(s.tx, s.space, s.own, 4 * 4096, OWNER));
+      request(s.tx, () => releaseSpace(s.tx, s.space));
+      request(s.tx, () => releaseSpace(s.tx, s.space));
+      return (tx) => destroyStep(tx, s.space);
+    },
+  ],
+];
+
+describe("with a second task, crash at every step of", () => {
+  for (const [name, prepare] of SHARED_OPERATIONS) {
+    test(name, () => {
+      const s = scene();
+      request(s.tx, () => holdSpace(s.tx, s.space));
+      publishSafepoint(s.other, s.space);
+      const operation = prepare(s);
+      const report = crashLoop({ tx: s.tx, operation, observe: (tx) => observe(tx, s.space) });
+      assert.ok(report.points >= 2, `${report.points} points`);
+    });
+  }
+});
+
+describe("crash at every step, and in every step of the recovery, of", () => {
+  for (const name of ["fault: copy a file page", "raise the break", "unmap shared memory"]) {
+    test(name, () => {
+      const s = scene();
+      request(s.tx, () => setUpSpace(s.tx, s.space, { breakStart: 0x60_0000 }));
+      const operation = OPERATIONS.find(([each]) => each === name)![1](s);
+      const report = crashLoop({ tx: s.tx, operation, pairs: true });
+      assert.ok(report.pairs > 10, `${report.pairs} pairs`);
+    });
+  }
+});
 
 describe("crash at every step of", () => {
   for (const [name, prepare] of OPERATIONS) {
@@ -180,7 +326,10 @@ test("every invariant of kernel memory is tripped by a mutant", () => {
   for (const [id, mutate] of Object.entries(mutants)) {
     const s = scene();
     mutate(s);
-    assert.ok(checkHeap(s.tx).some(({ invariant }) => invariant === id), `${id} is not tripped`);
+    assert.ok(
+      checkHeap(s.tx).some(({ invariant }) => invariant === id),
+      `${id} is not tripped`,
+    );
   }
   // M5 has several parts.
   for (const [va, mutate] of [

@@ -17,10 +17,10 @@ import { defineRecord, link, none, type Ref, u32, words } from "../../heap/recor
 import type { Transaction } from "../../heap/transaction.ts";
 import { registerRedo } from "../thread.ts";
 import { type FrameNumber, memoryLayout, type PhysicalAddress } from "./layout.ts";
-import { drainPool, dropNow, freeItems, hold, holdAll, references, take } from "./pool.ts";
+import { drainPool, dropAllNow, dropNow, freeItems, hold, holdAll, references, take } from "./pool.ts";
 import { AddressSpace } from "./records.ts";
 
-/** Frames in one batch: freeing them is one system transaction, whose log takes three stores for each. */
+/** Frames in one batch: freeing them is one system transaction, whose log takes one store for each. */
 export const BATCH_ITEMS = 120;
 /** What a batch holds. */
 export const BATCH = { frames: 0, leaves: 1 } as const;
@@ -163,8 +163,7 @@ registerRedo(REDO.frames, (tx, address) => {
   const batch = address as FrameBatch;
   const layout = memoryLayout(tx);
   const pool = FrameBatch.kind.get(tx, batch) === BATCH.leaves ? layout.leafPool : layout.framePool;
-  const count = FrameBatch.count.get(tx, batch);
-  for (let i = 0; i < count; i++) dropNow(tx, pool, FrameBatch.items.get(tx, batch, i));
+  dropAllNow(tx, pool, FrameBatch.items.at(batch, 0), FrameBatch.count.get(tx, batch));
   redoFree(tx, batch);
   return true;
 });

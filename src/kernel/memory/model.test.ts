@@ -111,10 +111,18 @@ test("random operations do what the model says, and leave nothing behind", () =>
       };
       const fixed = { address: at, prot: a.prot, file, offset: a.page * 4096 };
       if (a.op === "map") {
-        map(tx, process.space, anonymous(n * 4096, { ...fixed, flags: MAP.PRIVATE | MAP.FIXED | MAP.ANONYMOUS }));
+        map(
+          tx,
+          process.space,
+          anonymous(n * 4096, { ...fixed, flags: MAP.PRIVATE | MAP.FIXED | MAP.ANONYMOUS }),
+        );
         put(() => ({ prot: a.prot, base: 0, cell: undefined, value: undefined }));
       } else if (a.op === "mapShared") {
-        map(tx, process.space, anonymous(n * 4096, { ...fixed, flags: MAP.SHARED | MAP.FIXED | MAP.ANONYMOUS }));
+        map(
+          tx,
+          process.space,
+          anonymous(n * 4096, { ...fixed, flags: MAP.SHARED | MAP.FIXED | MAP.ANONYMOUS }),
+        );
         put(() => ({ prot: a.prot, base: 0, cell: { value: 0 }, value: undefined }));
       } else if (a.op === "mapFile") {
         map(tx, process.space, anonymous(n * 4096, { ...fixed, flags: MAP.PRIVATE | MAP.FIXED }));
@@ -138,7 +146,13 @@ test("random operations do what the model says, and leave nothing behind", () =>
         if (!apart || target + n > PAGES) continue;
         if (!inOneMapping(tx, process.space, at / 4096, n)) continue;
         const to = BASE + target * 4096;
-        const moved = { address: at, oldLength: n * 4096, newLength: n * 4096, newAddress: to, limit: Infinity };
+        const moved = {
+          address: at,
+          oldLength: n * 4096,
+          newLength: n * 4096,
+          newAddress: to,
+          limit: Infinity,
+        };
         steps(tx, () => mremap(tx, process.space, { ...moved, flags: MREMAP.MAYMOVE | MREMAP.FIXED }, OWNER));
         put(() => undefined);
         range.forEach((p, i) => (pages[target + i] = p));
@@ -174,7 +188,10 @@ test("random operations do what the model says, and leave nothing behind", () =>
     assert.equal(frameUsage(tx).free, before);
     assert.deepEqual(checkHeap(tx), []);
   };
-  fc.assert(fc.property(fc.array(action, { maxLength: 60 }), fc.boolean(), run), { numRuns: 60, seed: 20_261_123 });
+  fc.assert(fc.property(fc.array(action, { maxLength: 60 }), fc.boolean(), run), {
+    numRuns: 60,
+    seed: 20_261_123,
+  });
 });
 
 test("free ranges are found downwards, then upwards, and never overlap", () => {
@@ -185,7 +202,10 @@ test("free ranges are found downwards, then upwards, and never overlap", () => {
     // Every second one is shared, so that neighbours are not joined.
     seen.push(map(tx, space, anonymous(4096 * (1 + (i % 5)), { flags: i % 2 === 0 ? 0x22 : 0x21 })));
   }
-  assert.deepEqual(seen, [...seen].sort((a, b) => b - a));
+  assert.deepEqual(
+    seen,
+    [...seen].sort((a, b) => b - a),
+  );
   for (let i = 0; i < 200; i += 3) steps(tx, () => munmap(tx, space, seen[i]!, 4096 * (1 + (i % 5)), OWNER));
   assert.deepEqual(checkHeap(tx), []);
   const hole = map(tx, space, anonymous(4096));

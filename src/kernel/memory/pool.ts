@@ -177,6 +177,36 @@ export function dropNow(tx: Transaction, pool: Pool, item: number): void {
   }
 }
 
+/** {@link dropNow} for the `count` items that stand in the heap from word `at` on. Logs one store for each. */
+export function dropAllNow(tx: Transaction, pool: Pool, at: HeapAddr, count: number): void {
+  tx.lock(pool.controlAt, pool.rank);
+  const w = tx.words;
+  const m = tx.memory;
+  const stock = stockAt(pool, tx.slotIndex);
+  let room = pool.high - ((w[stock + RING.filled]! - w[stock]!) | 0);
+  let filled = w[stock + RING.filled]!;
+  let stacked = w[pool.controlAt + CONTROL.stacked]!;
+  for (let i = 0; i < count; i++) {
+    const item = w[at + i]!;
+    const word = pool.referencesAt + item;
+    const references = m[word]!;
+    assert(references > 0, `item ${item} of ${pool.name} given up twice`);
+    if (references > 1) {
+      tx.storeMemory(word, references - 1);
+    } else if (room > 0) {
+      room--;
+      tx.storeFresh(stock + RING.items + (filled & (pool.ring - 1)), item);
+      filled = (filled + 1) | 0;
+    } else {
+      tx.storeMemory(word, 0);
+      // Above `stacked` nothing is valid, so the entry needs no undo.
+      tx.storeFreshMemory(pool.stackAt + stacked++, item);
+    }
+  }
+  if (filled !== w[stock + RING.filled]) tx.store(stock + RING.filled, filled);
+  if (stacked !== w[pool.controlAt + CONTROL.stacked]) tx.store(pool.controlAt + CONTROL.stacked, stacked);
+}
+
 /** Gives back what the slot keeps in stock and what a rollback has left in its hold ring. */
 export function drainPool(tx: Transaction, pool: Pool): void {
   const w = tx.words;
@@ -217,7 +247,8 @@ function dropLeftovers(tx: Transaction, pool: Pool, ring: HeapAddr): void {
 function pushOnStack(tx: Transaction, pool: Pool, item: number): void {
   const stacked = tx.words[pool.controlAt + CONTROL.stacked]!;
   tx.storeMemory(pool.referencesAt + item, 0);
-  tx.storeMemory(pool.stackAt + stacked, item);
+  // Above `stacked` nothing is valid, so the entry needs no undo.
+  tx.storeFreshMemory(pool.stackAt + stacked, item);
   tx.store(pool.controlAt + CONTROL.stacked, stacked + 1);
 }
 
