@@ -9,8 +9,8 @@
 
 import { assert } from "../base/assert.ts";
 import { LOG_HEAD, SLOT, SLOT_LOG } from "./layout.ts";
-import { releaseLocks, undo } from "./recovery.ts";
 import type { Transaction } from "./transaction.ts";
+import { releaseLocks, undo } from "./undo.ts";
 
 export interface Savepoint {
   /** Log entries and locks that were there. */

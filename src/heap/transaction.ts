@@ -56,7 +56,7 @@ import {
   SLOT_SYSTEM_LOG,
   SYSTEM_LOG_MAX,
 } from "./layout.ts";
-import { releaseLocks, undo } from "./recovery.ts";
+import { releaseLocks, undo } from "./undo.ts";
 
 /** What a transaction asks of its surroundings. */
 export interface TransactionHost {
@@ -97,7 +97,7 @@ export class Transaction extends HeapView {
     this.#logMax = LOG_MAX;
   }
 
-  // --- stores -----------------------------------------------------------------------------------------
+  // Stores.
 
   /** Stores `value` in the heap at `word`, undoably. Field setters call this; nothing else should. */
   store(word: HeapAddr, value: number): void {
@@ -135,7 +135,7 @@ export class Transaction extends HeapView {
     this.memory[word] = value;
   }
 
-  // --- locks ------------------------------------------------------------------------------------------
+  // Locks.
 
   /** Takes the lock at `word` and keeps it until the end of the transaction; nothing if it is held already. */
   lock(word: HeapAddr, rank: number): void {
@@ -205,7 +205,7 @@ export class Transaction extends HeapView {
     throw new AssertionError(`lock order: ${lockName(rank)}@${word} after ${names.join(", ")}`);
   }
 
-  // --- system transactions and the redo list -------------------------------------------------------------
+  // System transactions and the redo list.
 
   /** Whether a system transaction is open. */
   get inSystem(): boolean {
@@ -265,7 +265,7 @@ export class Transaction extends HeapView {
     }
   }
 
-  // --- ends -------------------------------------------------------------------------------------------
+  // Ends.
 
   /** Makes all changes final, releases the locks, and does what was filed for afterwards. */
   commit(): void {

@@ -21,11 +21,7 @@ import type { HeapView } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { callServer, type Parking } from "./placement/call.ts";
 import { CONTROL, controlOf, placeFrames } from "./placement/frame.ts";
-import { serve } from "./placement/serve.ts";
-
-/** What a server does on behalf of a request. It throws Errno, WOULD_BLOCK, or by a bug anything. */
-// eslint-disable-next-line -- arguments are numbers of any count
-export type Operation = (tx: Transaction, ...args: never[]) => number | void;
+import { type Operation, serve } from "./placement/serve.ts";
 
 /** Server names, in the order in which servers may call each other: a server calls only those behind it. */
 export const SERVER_ORDER = ["tty", "pipe", "vfs", "auth"] as const;

@@ -16,6 +16,7 @@ import { errnoOf } from "../../base/errno.ts";
 import type { HeapAddr, HeapView } from "../../heap/heap.ts";
 import { LOCK_CONTENDED, SLOT } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import { backgroundStop } from "../job-control.ts";
 import { WOULD_BLOCK } from "../request.ts";
 import { threadOf } from "../thread.ts";
 import {
@@ -162,7 +163,7 @@ function finish(tx: Transaction, depth: number): number | undefined {
     case OUTCOME.VALUE:
       return loadFloat(tx, frame + FRAME.result);
     case OUTCOME.ERRNO:
-      throw errnoOf(detail);
+      throw backgroundStop(detail) ?? errnoOf(detail);
     case OUTCOME.WOULD_BLOCK:
       throw WOULD_BLOCK;
     case OUTCOME.CONTENDED:
@@ -185,7 +186,7 @@ function awaitLock(tx: Transaction, word: HeapAddr): void {
   threadOf(tx).contended(tx, word, marked);
 }
 
-// --- shipping -----------------------------------------------------------------------------------------
+// Shipping.
 
 /** Where a shipped request is. */
 export type Shipment = "lent" | "returned" | "lost";

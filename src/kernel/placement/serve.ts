@@ -16,7 +16,6 @@ import type { HeapAddr, HeapView } from "../../heap/heap.ts";
 import { SLOT } from "../../heap/layout.ts";
 import { rollbackTo, savepoint } from "../../heap/savepoint.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import type { Operation } from "../placement.ts";
 import { WOULD_BLOCK } from "../request.ts";
 import { LOOK_MS, type Parking, ServerDied } from "./call.ts";
 import {
@@ -33,6 +32,9 @@ import {
   storeMessage,
   takenBy,
 } from "./frame.ts";
+
+/** What a server does on behalf of a request. It throws Errno, WOULD_BLOCK, or by a bug anything. */
+export type Operation = (tx: Transaction, ...args: never[]) => number | void;
 
 /** Thrown in a server's thread when a lock is taken: undoes the call's part and hands it back. */
 class HandBack {

@@ -129,7 +129,7 @@ function threadFor(setup: Setup, contended: ConstructorParameters<typeof KernelT
   return thread;
 }
 
-// --- the server's thread ---------------------------------------------------------------------------
+// The server's thread.
 
 function serverMain(setup: Setup, name: ServerName): void {
   const thread = threadFor(setup, contendedInServer(parking));
@@ -139,7 +139,7 @@ function serverMain(setup: Setup, name: ServerName): void {
   });
 }
 
-// --- the client's thread ---------------------------------------------------------------------------
+// The client's thread.
 
 interface Client {
   readonly tx: HookedTransaction;
@@ -331,7 +331,7 @@ const scenarios: Record<string, (client: Client) => unknown> = {
   },
 };
 
-// --- the main thread: owner of all others ----------------------------------------------------------
+// The main thread: owner of all others.
 
 interface Machine {
   readonly buffers: HeapBuffers;
