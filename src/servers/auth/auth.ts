@@ -16,9 +16,11 @@
 
 import { assert } from "../../base/assert.ts";
 import { LOCK_RANK } from "../../base/lock-order.ts";
+import { RECORD_NAMES } from "../../base/record-ids.ts";
 import { redoFree } from "../../heap/allocator.ts";
 import { liveRecords, registerInvariant } from "../../heap/check.ts";
 import { type HeapView, placeRoot } from "../../heap/heap.ts";
+import { schemaOf } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { Credentials, GROUPS_MAX } from "../../kernel/credentials.ts";
 import { defineServer } from "../../kernel/placement.ts";
@@ -145,6 +147,30 @@ registerInvariant({
         report(`credentials ${each}: effective capabilities that are not permitted`);
       }
       if (Credentials.groupCount.get(view, each) > GROUPS_MAX) report(`credentials ${each}: too many groups`);
+    }
+  },
+});
+
+registerInvariant({
+  id: "C2",
+  statement: "the references of credentials are the records that refer to them",
+  check(view, report) {
+    const counts = new Map<number, number>();
+    for (let id = 1; id < RECORD_NAMES.length; id++) {
+      const schema = schemaOf(id);
+      const fields = schema?.fields.filter(([, field]) => field.target === "credentials") ?? [];
+      if (schema === undefined || fields.length === 0) continue;
+      for (const record of liveRecords(view, schema)) {
+        for (const [, field] of fields) {
+          const target = view.words[record + field.word]!;
+          counts.set(target, (counts.get(target) ?? 0) + 1);
+        }
+      }
+    }
+    for (const each of liveRecords(view, Credentials.schema)) {
+      const references = Credentials.references.get(view, each);
+      const found = counts.get(each) ?? 0;
+      if (references !== found) report(`credentials ${each} count ${references} references, have ${found}`);
     }
   },
 });

@@ -35,6 +35,7 @@ import { rename } from "./rename.ts";
 import * as status from "./stat.ts";
 import * as truncation from "./truncate.ts";
 import "./devices.ts";
+import "./invariants.ts";
 
 /** What is still to be written. */
 function later(..._args: unknown[]): never {

@@ -10,7 +10,7 @@ import { decodeUtf8, encodeUtf8 } from "../../../base/text.ts";
 import { liveRecords } from "../../../heap/check.ts";
 import { createHeap } from "../../../heap/heap.ts";
 import { REDO, type RedoKind } from "../../../heap/layout.ts";
-import { none } from "../../../heap/record.ts";
+import { defineRecord, none, ref } from "../../../heap/record.ts";
 import { HookedTransaction, type Transaction } from "../../../heap/transaction.ts";
 import { completeNextIo, createHostIo, HostIo } from "../../../kernel/block-io.ts";
 import type { Credentials } from "../../../kernel/credentials.ts";
@@ -23,6 +23,9 @@ import { type BootMount, createVfs, mountAtBoot, mountRoot, type VfsOptions } fr
 import { O } from "../open-flags.ts";
 import type { FsContext } from "../records.ts";
 import { vfs } from "../vfs.ts";
+
+/** Stands for the processes of a machine: what holds credentials. */
+const Holder = defineRecord("test-a", { credentials: ref("credentials") });
 
 /** A thread whose wake-ups go nowhere: in one thread nobody sleeps. */
 class TestThread extends KernelThread {
@@ -59,6 +62,12 @@ export interface TestOptions extends VfsOptions {
   readonly badBlocks?: ReadonlySet<number>;
 }
 
+/** Credentials with a record that refers to them. */
+export function held(tx: Transaction, credentials: Credentials): Credentials {
+  Holder.credentials.init(tx, Holder.allocate(tx), credentials);
+  return credentials;
+}
+
 export class TestMachine {
   readonly tx: HookedTransaction;
   root: Credentials = none();
@@ -92,7 +101,7 @@ export class TestMachine {
     this.run((tx) => createVfs(tx, { sizes, ...options, ...(options.image ? { device: 1 } : {}) }));
     this.run((tx) => mountRoot(tx));
     for (const what of options.mounts ?? []) this.run((tx) => mountAtBoot(tx, what));
-    this.root = this.run((tx) => auth.createInitial(tx));
+    this.root = this.run((tx) => held(tx, auth.createInitial(tx)));
     this.who = this.root;
     this.context = this.run((tx) => vfs.createContext(tx));
   }
@@ -358,7 +367,7 @@ export class TestMachine {
       const group = auth.setgid(tx, this.root, 1000);
       const user = auth.setuid(tx, group, 1000);
       auth.drop(tx, group);
-      return user;
+      return held(tx, user);
     });
   }
 }
