@@ -48,46 +48,59 @@ class Counts {
 
 const isHashed = (flags: number): boolean => (flags & (DIRENT.DELETED | DIRENT.ROOT)) === 0;
 
-register("V1", "hashed dirents are in the table and on their directory's list; others are not", (view, report) => {
-  const state = stateOf(view);
-  const chained = new Counts();
-  const table = VfsState.direntTable.get(view, state);
-  const buckets = VfsState.direntBuckets.get(view, state);
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    for (let entry = view.words[table + bucket]! as Dirent; entry !== 0; entry = Dirent.chain.get(view, entry)) {
-      if (chained.of(entry) > 0) return report(`bucket ${bucket} runs in a circle`);
-      chained.add(entry);
-      if ((Dirent.hash.get(view, entry) & (buckets - 1)) !== bucket) report(`dirent ${entry} is in a wrong bucket`);
+register(
+  "V1",
+  "hashed dirents are in the table and on their directory's list; others are not",
+  (view, report) => {
+    const state = stateOf(view);
+    const chained = new Counts();
+    const table = VfsState.direntTable.get(view, state);
+    const buckets = VfsState.direntBuckets.get(view, state);
+    for (let bucket = 0; bucket < buckets; bucket++) {
+      for (
+        let entry = view.words[table + bucket]! as Dirent;
+        entry !== 0;
+        entry = Dirent.chain.get(view, entry)
+      ) {
+        if (chained.of(entry) > 0) return report(`bucket ${bucket} runs in a circle`);
+        chained.add(entry);
+        if ((Dirent.hash.get(view, entry) & (buckets - 1)) !== bucket)
+          report(`dirent ${entry} is in a wrong bucket`);
+      }
     }
-  }
-  const entries = new Counts();
-  const shadows = new Counts();
-  for (const inode of liveRecords(view, Inode.schema)) {
-    for (const entry of each(view, Inode.entries, inode, Dirent.links)) {
-      entries.add(entry);
-      if (Dirent.directory.get(view, entry) !== inode) report(`inode ${inode} lists ${entry}, which is elsewhere`);
+    const entries = new Counts();
+    const shadows = new Counts();
+    for (const inode of liveRecords(view, Inode.schema)) {
+      for (const entry of each(view, Inode.entries, inode, Dirent.links)) {
+        entries.add(entry);
+        if (Dirent.directory.get(view, entry) !== inode)
+          report(`inode ${inode} lists ${entry}, which is elsewhere`);
+      }
+      for (const entry of each(view, Inode.shadows, inode, Dirent.links)) {
+        shadows.add(entry);
+        if (Dirent.directory.get(view, entry) !== inode)
+          report(`inode ${inode} lists ${entry}, which is elsewhere`);
+      }
     }
-    for (const entry of each(view, Inode.shadows, inode, Dirent.links)) {
-      shadows.add(entry);
-      if (Dirent.directory.get(view, entry) !== inode) report(`inode ${inode} lists ${entry}, which is elsewhere`);
+    for (const entry of liveRecords(view, Dirent.schema)) {
+      const flags = Dirent.flags.get(view, entry);
+      const hashed = isHashed(flags) ? 1 : 0;
+      if (chained.of(entry) !== hashed) report(`dirent ${entry} is in the table ${chained.of(entry)} times`);
+      const listed = hashed !== 0 && (flags & DIRENT.LISTED) !== 0 ? 1 : 0;
+      if (entries.of(entry) !== listed)
+        report(`dirent ${entry} is among the entries ${entries.of(entry)} times`);
+      if (shadows.of(entry) !== hashed - listed)
+        report(`dirent ${entry} is a shadow ${shadows.of(entry)} times`);
+      if (hashed === 0) continue;
+      const name = nameOfEntry(view, entry);
+      if (hashName(Dirent.directory.get(view, entry), name) !== Dirent.hash.get(view, entry)) {
+        report(`dirent ${entry} has a hash that is not its name's`);
+      }
+      const whiteout = (flags & DIRENT.WHITEOUT) !== 0;
+      if (whiteout !== (Dirent.inode.get(view, entry) === 0)) report(`dirent ${entry}: whiteout or not?`);
     }
-  }
-  for (const entry of liveRecords(view, Dirent.schema)) {
-    const flags = Dirent.flags.get(view, entry);
-    const hashed = isHashed(flags) ? 1 : 0;
-    if (chained.of(entry) !== hashed) report(`dirent ${entry} is in the table ${chained.of(entry)} times`);
-    const listed = hashed !== 0 && (flags & DIRENT.LISTED) !== 0 ? 1 : 0;
-    if (entries.of(entry) !== listed) report(`dirent ${entry} is among the entries ${entries.of(entry)} times`);
-    if (shadows.of(entry) !== hashed - listed) report(`dirent ${entry} is a shadow ${shadows.of(entry)} times`);
-    if (hashed === 0) continue;
-    const name = nameOfEntry(view, entry);
-    if (hashName(Dirent.directory.get(view, entry), name) !== Dirent.hash.get(view, entry)) {
-      report(`dirent ${entry} has a hash that is not its name's`);
-    }
-    const whiteout = (flags & DIRENT.WHITEOUT) !== 0;
-    if (whiteout !== (Dirent.inode.get(view, entry) === 0)) report(`dirent ${entry}: whiteout or not?`);
-  }
-});
+  },
+);
 
 register("V2", "a directory's entries have rising cookies, below its nextCookie", (view, report) => {
   for (const inode of liveRecords(view, Inode.schema)) {
@@ -97,7 +110,8 @@ register("V2", "a directory's entries have rising cookies, below its nextCookie"
       if (cookie <= last) report(`directory ${inode}: cookie ${cookie} after ${last}`);
       last = cookie;
     }
-    if (last >= Inode.nextCookie.get(view, inode)) report(`directory ${inode}: cookie ${last} is not below the next`);
+    if (last >= Inode.nextCookie.get(view, inode))
+      report(`directory ${inode}: cookie ${last} is not below the next`);
   }
 });
 
@@ -110,7 +124,8 @@ register("V3", "an inode's references are the dirents and open files that refer 
   for (const file of liveRecords(view, File.schema)) counts.add(File.inode.get(view, file));
   for (const inode of liveRecords(view, Inode.schema)) {
     const references = Inode.references.get(view, inode);
-    if (references !== counts.of(inode)) report(`inode ${inode} counts ${references}, has ${counts.of(inode)}`);
+    if (references !== counts.of(inode))
+      report(`inode ${inode} counts ${references}, has ${counts.of(inode)}`);
     const kept = (Inode.flags.get(view, inode) & INODE.CHANGED) !== 0 && Inode.links.get(view, inode) > 0;
     if (references === 0 && !kept) report(`inode ${inode} should have ended`);
   }
@@ -130,7 +145,8 @@ register("V4", "an inode of a memory file system has as many links as names", (v
     const kind = FileSystem.kind.get(view, Inode.fileSystem.get(view, inode));
     if (kind !== FILE_SYSTEM.MEMORY && kind !== FILE_SYSTEM.DEVICES) continue;
     let expected = names.of(inode);
-    if ((Inode.mode.get(view, inode) & S_IFMT) === S_IFDIR && expected > 0) expected = 2 + directories.of(inode);
+    if ((Inode.mode.get(view, inode) & S_IFMT) === S_IFDIR && expected > 0)
+      expected = 2 + directories.of(inode);
     const links = Inode.links.get(view, inode);
     if (links !== expected) report(`inode ${inode} has ${links} links, and ${expected} would be right`);
   }
@@ -142,7 +158,11 @@ register("V5", "an inode with an nid is in the inode table, and no other with th
   const found = new Counts();
   const keys = new Set<string>();
   for (let bucket = 0; bucket < VfsState.inodeBuckets.get(view, state); bucket++) {
-    for (let inode = view.words[table + bucket]! as Inode; inode !== 0; inode = Inode.hashNext.get(view, inode)) {
+    for (
+      let inode = view.words[table + bucket]! as Inode;
+      inode !== 0;
+      inode = Inode.hashNext.get(view, inode)
+    ) {
       if (found.of(inode) > 0) return report(`bucket ${bucket} of the inode table runs in a circle`);
       found.add(inode);
       const key = `${Inode.fileSystem.get(view, inode)}:${Inode.nid.get(view, inode)}`;
@@ -180,7 +200,8 @@ register("V6", "a dirent's and a mount's references are what refers to them", (v
   for (const fileSystem of liveRecords(view, FileSystem.schema)) {
     entries.add(FileSystem.rootEntry.get(view, fileSystem));
     const references = FileSystem.references.get(view, fileSystem);
-    if (references !== systems.of(fileSystem)) report(`file system ${fileSystem} counts ${references} mounts`);
+    if (references !== systems.of(fileSystem))
+      report(`file system ${fileSystem} counts ${references} mounts`);
   }
   for (const entry of liveRecords(view, Dirent.schema)) {
     const expected = entries.of(entry) + (isHashed(Dirent.flags.get(view, entry)) ? 1 : 0);
@@ -189,7 +210,8 @@ register("V6", "a dirent's and a mount's references are what refers to them", (v
   }
   for (const mount of liveRecords(view, Mount.schema)) {
     const references = Mount.references.get(view, mount);
-    if (references !== mounts.of(mount)) report(`mount ${mount} counts ${references}, has ${mounts.of(mount)}`);
+    if (references !== mounts.of(mount))
+      report(`mount ${mount} counts ${references}, has ${mounts.of(mount)}`);
   }
 });
 
@@ -202,7 +224,8 @@ register("V7", "no page lies beyond the end of its file, and pages are counted r
       if ((word & PAGE.MASK) !== PAGE.PRESENT) report(`inode ${inode}: page ${index} is no page`);
       if (index >= end) report(`inode ${inode}: page ${index} lies beyond the end`);
     }
-    if (pages !== Inode.pageCount.get(view, inode)) report(`inode ${inode} has ${pages} pages, counts others`);
+    if (pages !== Inode.pageCount.get(view, inode))
+      report(`inode ${inode} has ${pages} pages, counts others`);
     if (Inode.imagePages.get(view, inode) > end) report(`inode ${inode}: pages of the image beyond the end`);
   }
 });
@@ -224,22 +247,28 @@ register("V8", "the mounts form a tree, and what they lie on is marked", (view, 
   }
 });
 
-register("V9", "an inode's writers are its files open for writing; none while writing is denied", (view, report) => {
-  const writers = new Counts();
-  const denials = new Counts();
-  for (const file of liveRecords(view, File.schema)) {
-    if (FILE_KINDS[File.kind.get(view, file)] !== "inode") continue;
-    if (wantsWrite(File.flags.get(view, file))) writers.add(File.inode.get(view, file));
-    if ((File.detail.get(view, file) & 2) !== 0) denials.add(File.inode.get(view, file));
-  }
-  for (const inode of liveRecords(view, Inode.schema)) {
-    const counted = Inode.writers.get(view, inode);
-    const denied = Inode.denials.get(view, inode);
-    if (counted !== writers.of(inode)) report(`inode ${inode} counts ${counted} writers, has ${writers.of(inode)}`);
-    if (denied !== denials.of(inode)) report(`inode ${inode} counts ${denied} denials, has ${denials.of(inode)}`);
-    if (counted > 0 && denied > 0) report(`inode ${inode} is written to while that is denied`);
-  }
-});
+register(
+  "V9",
+  "an inode's writers are its files open for writing; none while writing is denied",
+  (view, report) => {
+    const writers = new Counts();
+    const denials = new Counts();
+    for (const file of liveRecords(view, File.schema)) {
+      if (FILE_KINDS[File.kind.get(view, file)] !== "inode") continue;
+      if (wantsWrite(File.flags.get(view, file))) writers.add(File.inode.get(view, file));
+      if ((File.detail.get(view, file) & 2) !== 0) denials.add(File.inode.get(view, file));
+    }
+    for (const inode of liveRecords(view, Inode.schema)) {
+      const counted = Inode.writers.get(view, inode);
+      const denied = Inode.denials.get(view, inode);
+      if (counted !== writers.of(inode))
+        report(`inode ${inode} counts ${counted} writers, has ${writers.of(inode)}`);
+      if (denied !== denials.of(inode))
+        report(`inode ${inode} counts ${denied} denials, has ${denials.of(inode)}`);
+      if (counted > 0 && denied > 0) report(`inode ${inode} is written to while that is denied`);
+    }
+  },
+);
 
 register("V10", "locks of different owners on a file do not conflict", (view, report) => {
   for (const inode of liveRecords(view, Inode.schema)) {

@@ -16,8 +16,6 @@
  */
 
 import { assert } from "../../base/assert.ts";
-import { errno } from "../../base/errno.ts";
-import type { Credentials } from "../../kernel/credentials.ts";
 import { type File, kindOf } from "../../kernel/file.ts";
 import { defineServer } from "../../kernel/placement.ts";
 import type { Transaction } from "../../heap/transaction.ts";
@@ -27,6 +25,8 @@ import * as contexts from "./context.ts";
 import * as create from "./create.ts";
 import { getdents } from "./directory.ts";
 import { writeFile } from "./file-kinds.ts";
+import * as locks from "./locks.ts";
+import * as mounting from "./mount-calls.ts";
 import * as opening from "./open.ts";
 import * as paths from "./paths.ts";
 import type { FsContext } from "./records.ts";
@@ -34,15 +34,9 @@ import * as removal from "./remove.ts";
 import { rename } from "./rename.ts";
 import * as status from "./stat.ts";
 import * as truncation from "./truncate.ts";
+import * as xattr from "./xattr.ts";
 import "./devices.ts";
 import "./invariants.ts";
-
-/** What is still to be written. */
-function later(..._args: unknown[]): never {
-  throw errno.ENOSYS;
-}
-
-type At = [context: FsContext, credentials: Credentials, base: File, path: number, length: number];
 
 export const vfsServer = defineServer("vfs", {
   // --- fs contexts: root, working directory, umask ------------------------------------------------------
@@ -126,67 +120,44 @@ export const vfsServer = defineServer("vfs", {
   /** getdents64(2): at most `length` bytes of entries into segments; returns the bytes, 0 at the end. */
   getdents,
   /** fsync, fdatasync, syncfs, sync: nothing outlives the machine, so there is nothing to wait for. */
-  sync: (tx: Transaction, file: File): void => later(tx, file),
+  sync: (_tx: Transaction, _file: File): void => {},
 
   // --- extended attributes: the name lies in path buffer `name` -------------------------------------------
-  getxattr: (
-    tx: Transaction,
-    ...args: [...At, name: number, nameLength: number, size: number, flags: number]
-  ): number => later(tx, args),
-  getxattrFile: (
-    tx: Transaction,
-    credentials: Credentials,
-    file: File,
-    name: number,
-    nameLength: number,
-    size: number,
-  ): number => later(tx, credentials, file, name, nameLength, size),
-  listxattr: (tx: Transaction, ...args: [...At, size: number, flags: number]): number => later(tx, args),
-  listxattrFile: (tx: Transaction, file: File, size: number): number => later(tx, file, size),
+  getxattr: xattr.getxattr,
+  getxattrFile: xattr.getxattrFile,
+  listxattr: xattr.listxattr,
+  listxattrFile: xattr.listxattrFile,
+  /** setxattr(2): the value in the segments, `size` bytes (−1: removexattr); `flags` AT_*, `setFlags` XATTR_*. */
+  setxattr: xattr.setxattr,
+  setxattrFile: xattr.setxattrFile,
 
   // --- locks --------------------------------------------------------------------------------------------
   /** flock(2): `operation` LOCK_SH 1, LOCK_EX 2, LOCK_UN 8, with LOCK_NB 4. */
-  flock: (tx: Transaction, file: File, operation: number): void => later(tx, file, operation),
+  flock: locks.flock,
   /** fcntl(F_SETLK, F_SETLKW): `type` F_RDLCK 0, F_WRLCK 1, F_UNLCK 2; `owner` any number of the process's own. */
-  setRecordLock: (
-    tx: Transaction,
-    file: File,
-    owner: number,
-    pid: number,
-    type: number,
-    start: number,
-    length: number,
-    wait: number,
-  ): void => later(tx, file, owner, pid, type, start, length, wait),
+  setRecordLock: locks.setRecordLock,
   /**
    * fcntl(F_GETLK): 0 if the lock could be set, else the record of a lock in its way, which
    * {@link readFileLock} reads while the transaction is open.
    */
-  testRecordLock: (
-    tx: Transaction,
-    file: File,
-    owner: number,
-    type: number,
-    start: number,
-    length: number,
-  ): number => later(tx, file, owner, type, start, length),
+  testRecordLock: locks.testRecordLock,
   /** The process `owner` closes a descriptor of `file`: its record locks on the inode go (POSIX). */
-  dropRecordLocks: (tx: Transaction, file: File, owner: number): void => later(tx, file, owner),
+  dropRecordLocks: locks.dropRecordLocks,
 
   // --- mounts -------------------------------------------------------------------------------------------
   /**
    * mount(2) at the path: `source` is the file-system type (FILE_SYSTEM) for a new one, or with MS_BIND the
    * path in buffer 1 with `sourceLength` bytes.
    */
-  mount: (tx: Transaction, ...args: [...At, type: number, sourceLength: number, flags: number]): void =>
-    later(tx, args),
-  umount: (tx: Transaction, ...args: [...At, flags: number]): void => later(tx, args),
+  mount: mounting.mount,
+  umount: mounting.umount,
 
   // --- upkeep -------------------------------------------------------------------------------------------
   /** Drops up to `pages` clean pages of images that nobody maps; returns how many. For when frames run out. */
-  reclaim: (tx: Transaction, pages: number): number => later(tx, pages),
+  reclaim: mounting.reclaim,
 });
 
 export const vfs: typeof vfsServer.operations = vfsServer.operations;
 
 export { O_EXEC_DENY } from "./open-flags.ts";
+export { readFileLock } from "./locks.ts";

@@ -1,0 +1,206 @@
+/**
+ * Advisory locks: flock(2), which belongs to the open file, and record locks (fcntl F_SETLK), which belong to
+ * the process. The two kinds do not see each other.
+ *
+ * An inode's locks are on one list, guarded by its lock. A process's record locks on one file never overlap:
+ * setting a range first cuts it out of those that it has. Who has to wait notes the inode's lockReleased.
+ */
+
+import { errno } from "../../base/errno.ts";
+import { append, each, remove } from "../../heap/list.ts";
+import { none } from "../../heap/record.ts";
+import type { Transaction } from "../../heap/transaction.ts";
+import { signalCondition } from "../../kernel/condition.ts";
+import { File } from "../../kernel/file.ts";
+import { waitFor } from "../../kernel/request.ts";
+import { O, wantsRead, wantsWrite } from "./open-flags.ts";
+import { ENDS_MASK } from "./open.ts";
+import { FileLock, Inode } from "./records.ts";
+
+const KIND = { RECORD: 0, FLOCK: 1 } as const;
+const TYPE = { READ: 0, WRITE: 1, UNLOCK: 2 } as const;
+/** "To the end of the file, however long it grows." */
+export const LOCK_END: number = 2 ** 52;
+/** Record locks that one file may have. */
+const LOCKS_MAX = 256;
+
+const FLOCK = { SHARED: 1, EXCLUSIVE: 2, NONBLOCK: 4, UNLOCK: 8 } as const;
+
+function lockableInode(tx: Transaction, file: File): Inode {
+  const inode = File.inode.get(tx, file);
+  if (inode === 0 || (File.flags.get(tx, file) & O.PATH) !== 0) throw errno.EBADF;
+  Inode.lock.acquire(tx, inode);
+  return inode;
+}
+
+/** flock(2). Works on what vfs itself opens: regular files and directories. */
+export function flock(tx: Transaction, file: File, operation: number): void {
+  const inode = lockableInode(tx, file);
+  File.lock.acquire(tx, file);
+  const wanted = operation & ~FLOCK.NONBLOCK;
+  const detail = File.detail.get(tx, file);
+  const held = (detail & ~ENDS_MASK) as FileLock;
+  if (wanted === FLOCK.UNLOCK) {
+    if (held === 0) return;
+    removeLock(tx, inode, held);
+    File.detail.set(tx, file, detail & ENDS_MASK);
+    signalCondition(tx, Inode.lockReleased.at(inode));
+    return;
+  }
+  if (wanted !== FLOCK.SHARED && wanted !== FLOCK.EXCLUSIVE) throw errno.EINVAL;
+  const type = wanted === FLOCK.SHARED ? TYPE.READ : TYPE.WRITE;
+  for (const other of each(tx, Inode.locks, inode, FileLock.links)) {
+    if (other === held || FileLock.kind.get(tx, other) !== KIND.FLOCK) continue;
+    if (type === TYPE.READ && FileLock.type.get(tx, other) === TYPE.READ) continue;
+    if ((operation & FLOCK.NONBLOCK) !== 0) throw errno.EAGAIN;
+    throw waitFor(tx, Inode.lockReleased.at(inode));
+  }
+  if (held !== 0) {
+    const loosened = FileLock.type.get(tx, held) === TYPE.WRITE && type === TYPE.READ;
+    FileLock.type.set(tx, held, type);
+    if (loosened) signalCondition(tx, Inode.lockReleased.at(inode));
+    return;
+  }
+  const lock = addLock(tx, inode, KIND.FLOCK, type, file, 0, 0, LOCK_END);
+  File.detail.set(tx, file, detail | lock);
+}
+
+function addLock(
+  tx: Transaction,
+  inode: Inode,
+  kind: number,
+  type: number,
+  owner: number,
+  pid: number,
+  start: number,
+  end: number,
+): FileLock {
+  const lock = FileLock.allocate(tx);
+  FileLock.inode.init(tx, lock, inode);
+  FileLock.kind.init(tx, lock, kind);
+  FileLock.type.init(tx, lock, type);
+  FileLock.owner.init(tx, lock, owner);
+  FileLock.pid.init(tx, lock, pid);
+  FileLock.start.init(tx, lock, start);
+  FileLock.end.init(tx, lock, end);
+  append(tx, Inode.locks, inode, FileLock.links, lock);
+  return lock;
+}
+
+function removeLock(tx: Transaction, inode: Inode, lock: FileLock): void {
+  remove(tx, Inode.locks, inode, FileLock.links, lock);
+  FileLock.inode.set(tx, lock, none());
+  FileLock.free(tx, lock);
+}
+
+/** Record locks of others that stand in the way of a lock of `type`. */
+function conflicting(
+  tx: Transaction,
+  inode: Inode,
+  owner: number,
+  type: number,
+  start: number,
+  end: number,
+): FileLock {
+  for (const lock of each(tx, Inode.locks, inode, FileLock.links)) {
+    if (FileLock.kind.get(tx, lock) !== KIND.RECORD || FileLock.owner.get(tx, lock) === owner) continue;
+    if (type === TYPE.READ && FileLock.type.get(tx, lock) === TYPE.READ) continue;
+    if (FileLock.end.get(tx, lock) >= start && FileLock.start.get(tx, lock) <= end) return lock;
+  }
+  return none();
+}
+
+/** First and last byte, from what fcntl gives: a length of 0 is "to the end", a negative one lies before. */
+function rangeOf(start: number, length: number): { start: number; end: number } {
+  if (length < 0) return rangeOf(start + length, -length);
+  if (start < 0) throw errno.EINVAL;
+  return { start, end: length === 0 ? LOCK_END : Math.min(LOCK_END, start + length - 1) };
+}
+
+export function setRecordLock(
+  tx: Transaction,
+  file: File,
+  owner: number,
+  pid: number,
+  type: number,
+  start: number,
+  length: number,
+  wait: number,
+): void {
+  const inode = lockableInode(tx, file);
+  const flags = File.flags.get(tx, file);
+  if (type !== TYPE.READ && type !== TYPE.WRITE && type !== TYPE.UNLOCK) throw errno.EINVAL;
+  if (type === TYPE.READ && !wantsRead(flags)) throw errno.EBADF;
+  if (type === TYPE.WRITE && !wantsWrite(flags)) throw errno.EBADF;
+  const range = rangeOf(start, length);
+  if (type !== TYPE.UNLOCK) {
+    if (conflicting(tx, inode, owner, type, range.start, range.end) !== 0) {
+      if (wait === 0) throw errno.EAGAIN;
+      throw waitFor(tx, Inode.lockReleased.at(inode));
+    }
+  }
+  cutOut(tx, inode, owner, range.start, range.end);
+  if (type !== TYPE.UNLOCK) addLock(tx, inode, KIND.RECORD, type, owner, pid, range.start, range.end);
+}
+
+/** Takes a range out of the owner's record locks; those that reach beyond it on both sides become two. */
+function cutOut(tx: Transaction, inode: Inode, owner: number, start: number, end: number): void {
+  let count = 0;
+  let changed = false;
+  for (const lock of each(tx, Inode.locks, inode, FileLock.links)) {
+    count++;
+    if (FileLock.kind.get(tx, lock) !== KIND.RECORD || FileLock.owner.get(tx, lock) !== owner) continue;
+    const first = FileLock.start.get(tx, lock);
+    const last = FileLock.end.get(tx, lock);
+    if (last < start || first > end) continue;
+    changed = true;
+    const type = FileLock.type.get(tx, lock);
+    const pid = FileLock.pid.get(tx, lock);
+    if (first < start && last > end) {
+      FileLock.end.set(tx, lock, start - 1);
+      addLock(tx, inode, KIND.RECORD, type, owner, pid, end + 1, last);
+    } else if (first < start) FileLock.end.set(tx, lock, start - 1);
+    else if (last > end) FileLock.start.set(tx, lock, end + 1);
+    else removeLock(tx, inode, lock);
+  }
+  if (count >= LOCKS_MAX) throw errno.ENOLCK;
+  if (changed) signalCondition(tx, Inode.lockReleased.at(inode));
+}
+
+export function testRecordLock(
+  tx: Transaction,
+  file: File,
+  owner: number,
+  type: number,
+  start: number,
+  length: number,
+): number {
+  const inode = lockableInode(tx, file);
+  if (type !== TYPE.READ && type !== TYPE.WRITE) throw errno.EINVAL;
+  const range = rangeOf(start, length);
+  return conflicting(tx, inode, owner, type, range.start, range.end);
+}
+
+/** What fcntl(F_GETLK) tells of a lock in the way. */
+export function readFileLock(
+  tx: Transaction,
+  lock: number,
+): { readonly type: number; readonly start: number; readonly length: number; readonly pid: number } {
+  const at = lock as FileLock;
+  const start = FileLock.start.get(tx, at);
+  const end = FileLock.end.get(tx, at);
+  return {
+    type: FileLock.type.get(tx, at),
+    start,
+    length: end >= LOCK_END ? 0 : end - start + 1,
+    pid: FileLock.pid.get(tx, at),
+  };
+}
+
+/** Closing any descriptor of a file gives up all record locks that the process has on it (fcntl(2)). */
+export function dropRecordLocks(tx: Transaction, file: File, owner: number): void {
+  const inode = File.inode.get(tx, file);
+  if (inode === 0 || Inode.locks.isEmpty(tx, inode)) return;
+  Inode.lock.acquire(tx, inode);
+  cutOut(tx, inode, owner, 0, LOCK_END);
+}
