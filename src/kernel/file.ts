@@ -112,6 +112,16 @@ export function holdFile(tx: Transaction, file: File): void {
   File.references.set(tx, file, File.references.get(tx, file) + 1);
 }
 
+let releaseName: (tx: Transaction, file: File) => void = () => {};
+
+/**
+ * Says how a file gives up what its opening by name has taken: inode, mount, entry, credentials. The vfs does,
+ * when it is loaded; the kinds' own `release` need not know of names.
+ */
+export function registerNameRelease(release: (tx: Transaction, file: File) => void): void {
+  releaseName = release;
+}
+
 /** One reference less; the last one releases the file. */
 export function dropFile(tx: Transaction, file: File): void {
   File.lock.acquire(tx, file);
@@ -120,5 +130,6 @@ export function dropFile(tx: Transaction, file: File): void {
   File.references.set(tx, file, references);
   if (references > 0) return;
   kindOf(tx, file).release(tx, file);
+  if (File.inode.get(tx, file) !== 0) releaseName(tx, file);
   File.free(tx, file);
 }

@@ -9,7 +9,7 @@ import { fillSegments, walkSegments } from "../../kernel/request.ts";
 import { threadOf } from "../../kernel/thread.ts";
 import { memoryLayout } from "../../kernel/memory/layout.ts";
 import { wantsRead, wantsWrite } from "./open-flags.ts";
-import { registerOpener, releaseFile } from "./open.ts";
+import { registerOpener } from "./open.ts";
 import { Inode } from "./records.ts";
 
 export const MEMORY_DEVICE = { NULL: 3, ZERO: 5, FULL: 7, RANDOM: 8, URANDOM: 9, KMSG: 11 } as const;
@@ -58,7 +58,7 @@ const deviceKind: FileKind = {
     return length;
   },
   poll: () => POLL.IN | POLL.OUT | POLL.RDNORM | POLL.WRNORM,
-  release: releaseFile,
+  release: () => {},
   seek: () => 0,
   page(tx, file, _index, forWrite) {
     // A private mapping of /dev/zero; a shared one is anonymous memory, which the caller makes.

@@ -15,7 +15,6 @@ import {
   writePosition,
 } from "./contents.ts";
 import { O, wantsRead, wantsWrite } from "./open-flags.ts";
-import { releaseFile } from "./open.ts";
 import { bringTail, frameForMapping, frameToShow, PAGE_BYTES } from "./pages.ts";
 import { Inode, INODE } from "./records.ts";
 import { lockVfs } from "./state.ts";
@@ -71,7 +70,7 @@ const inodeKind: FileKind = {
   },
   write: (tx, file, length, offset) => writeFile(tx, file, length, offset, NO_LIMIT),
   poll: () => READY,
-  release: releaseFile,
+  release: () => {},
   seek(tx, file, offset, whence) {
     const inode = File.inode.get(tx, file);
     Inode.lock.acquire(tx, inode);
@@ -106,7 +105,7 @@ const directoryKind: FileKind = {
     throw errno.EBADF;
   },
   poll: () => READY,
-  release: releaseFile,
+  release: () => {},
   // Positions are the cookies of directory.ts; the end of a directory has no number to seek from.
   seek: (tx, file, offset, whence) => seekTo(tx, file, offset, whence === 2 ? 3 : whence, 0),
 };
@@ -121,7 +120,7 @@ const pathKind: FileKind = {
     throw errno.EBADF;
   },
   poll: () => POLL.NVAL,
-  release: releaseFile,
+  release: () => {},
   seek() {
     throw errno.EBADF;
   },

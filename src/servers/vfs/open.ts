@@ -3,7 +3,7 @@
 import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
-import { createFile, File, FILE_KINDS, type FileKindName } from "../../kernel/file.ts";
+import { createFile, File, FILE_KINDS, type FileKindName, registerNameRelease } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { MAY } from "../auth/permission.ts";
 import { dropAfterCommit } from "../server.ts";
@@ -243,8 +243,8 @@ function makeFile(
   return file;
 }
 
-/** What an open file of any kind with a name holds is given up: the last step of its `release`. A flock goes first. */
-export function releaseFile(tx: Transaction, file: File): void {
+/** What an open file of any kind with a name holds is given up. */
+registerNameRelease((tx, file) => {
   const kind = FILE_KINDS[File.kind.get(tx, file)];
   const detail = kind === "inode" || kind === "directory" ? File.detail.get(tx, file) : 0;
   dropAfterCommit(tx, File.credentials.get(tx, file));
@@ -253,4 +253,4 @@ export function releaseFile(tx: Transaction, file: File): void {
   dropAfterCommit(tx, File.entry.get(tx, file));
   // Steps are done last first: the lock goes while the inode is still held.
   dropAfterCommit(tx, detail & ~ENDS_MASK);
-}
+});

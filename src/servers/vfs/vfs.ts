@@ -68,8 +68,6 @@ export const vfsServer = defineServer("vfs", {
    * nobody may write it until the file is released.
    */
   open: opening.open,
-  /** What `release` of file kinds that other servers provide (fifo, tty) must call last, in their release. */
-  releaseFile: opening.releaseFile,
 
   // --- attributes ---------------------------------------------------------------------------------------
   /** newfstatat(2) (`form` 0: struct stat, 128 bytes) and statx(2) (1: struct statx, 256 bytes) into segments. */
