@@ -9,6 +9,8 @@ import { errno, Errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { type Personality, type SignalInfo, type SystemCall } from "./call.ts";
 import { signalCondition } from "./condition.ts";
+import { putU32 } from "./memory/user-memory.ts";
+import { endFutexWait } from "./futex.ts";
 import { beginExit, childInfo, exitStep, isOrphanedGroup, lockTree } from "./process.ts";
 import { finishCall } from "./registers.ts";
 import { type Hart, retireTask } from "./scheduler.ts";
@@ -29,16 +31,16 @@ import {
   SIG_IGN,
   takeSignal,
 } from "./signal.ts";
-import { ATTENTION, Process, SignalHandlers, Task } from "./task.ts";
+import { ATTENTION, Process, RUN, SignalHandlers, Task } from "./task.ts";
+
+/** Values of Task.inCall: the call waits; what it had left over several attempts has been given up. */
+const IN_CALL = { WAITING: 1, ABANDONED: 2 } as const;
 
 /** What became of the task. */
 export type Attended = "goes on" | "left its hart";
 
-/** Whether calls of this number are begun again after a handler with SA_RESTART (a row's `restart`). */
-export type Restarts = (call: SystemCall) => boolean;
-
 /** Attends to the task of `call`, which is on `hart`, until it may go on in user mode or has left. */
-export function attend(call: SystemCall, hart: Hart, personality: Personality, restarts: Restarts): Attended {
+export function attend(call: SystemCall, hart: Hart, personality: Personality): Attended {
   const { tx, task } = call;
   for (;;) {
     const attention = Task.attention.get(tx, task);
@@ -51,9 +53,13 @@ export function attend(call: SystemCall, hart: Hart, personality: Personality, r
       if (stopHere(tx, hart, task)) return "left its hart";
       continue;
     }
+    if ((attention & ATTENTION.BEGIN) !== 0) {
+      begin(tx, task);
+      continue;
+    }
     tellContinued(tx, task);
     if ((attention & ATTENTION.SIGNAL) !== 0) {
-      handleOne(call, personality, restarts);
+      handleOne(call, personality);
       continue;
     }
     restoreMask(tx, task);
@@ -61,10 +67,27 @@ export function attend(call: SystemCall, hart: Hart, personality: Personality, r
   }
 }
 
+/** What a new task does before anything else: it stores its tid where clone was asked to (CLONE_CHILD_SETTID). */
+function begin(tx: Transaction, task: Task): void {
+  const address = Task.setTid.get(tx, task);
+  if (address !== 0) {
+    try {
+      putU32(tx, Task.space.get(tx, task), address, Task.tid.get(tx, task));
+    } catch (error) {
+      // As on Linux, an address that cannot be written is nobody's problem.
+      if (!(error instanceof Errno)) throw error;
+    }
+    Task.setTid.set(tx, task, 0);
+  }
+  Process.signals.acquire(tx, Task.process.get(tx, task));
+  Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.BEGIN);
+  tx.commit();
+}
+
 /** Carries the end of a task through, step by step. */
 function endTask(tx: Transaction, hart: Hart, task: Task): void {
   while (!exitStep(tx, task)) tx.commit();
-  retireTask(tx, hart, task, 5);
+  retireTask(tx, hart, task, RUN.DEAD);
   tx.commit();
 }
 
@@ -77,7 +100,7 @@ function stopHere(tx: Transaction, hart: Hart, task: Task): boolean {
     tx.rollback();
     return false;
   }
-  retireTask(tx, hart, task, 4);
+  retireTask(tx, hart, task, RUN.STOPPED);
   tx.commit();
   return true;
 }
@@ -106,7 +129,7 @@ function tellContinued(tx: Transaction, task: Task): void {
 }
 
 /** Takes one signal and carries out its action; clears the bit when there is none left. */
-function handleOne(call: SystemCall, personality: Personality, restarts: Restarts): void {
+function handleOne(call: SystemCall, personality: Personality): void {
   const { tx, task } = call;
   const process = Task.process.get(tx, task);
   const signal = nextSignal(tx, task);
@@ -131,7 +154,7 @@ function handleOne(call: SystemCall, personality: Personality, restarts: Restart
       return;
     }
   } else {
-    enterHandler(call, personality, restarts, info, handlers);
+    enterHandler(call, personality, info, handlers);
     return;
   }
   tx.commit();
@@ -190,12 +213,25 @@ function nextTask(tx: Transaction, task: Task): Task {
 function enterHandler(
   call: SystemCall,
   personality: Personality,
-  restarts: Restarts,
   info: SignalInfo,
   handlers: SignalHandlers,
 ): void {
   const { tx, task } = call;
+  if (Task.futexWaiter.get(tx, task) !== 0) {
+    // First and by itself: the futex's lock ranks behind the address space's, which the frame needs.
+    tx.rollback();
+    leaveFutex(call);
+    return;
+  }
   const action = actionOf(tx, handlers, info.signal);
+  const resumes = (action.flags & SA.RESTART) !== 0 && personality.restarts(call);
+  if (Task.inCall.get(tx, task) === IN_CALL.WAITING && !resumes && personality.partialResult(call) === undefined) {
+    tx.rollback();
+    while (!personality.abandonStep(tx, task)) tx.commit();
+    Task.inCall.set(tx, task, IN_CALL.ABANDONED);
+    tx.commit();
+    return;
+  }
   const restoring = (Task.attention.get(tx, task) & ATTENTION.RESTORE_MASK) !== 0;
   const mask = restoring ? Task.savedMask : Task.mask;
   const oldMaskLow = mask.get(tx, task, 0);
@@ -205,7 +241,7 @@ function enterHandler(
     SignalHandlers.actions.set(tx, handlers, at, SIG_DFL);
     SignalHandlers.actions.set(tx, handlers, at + 1, 0);
   }
-  interruptCall(call, restarts, (action.flags & SA.RESTART) !== 0);
+  interruptCall(call, personality, resumes);
   try {
     personality.pushSignalFrame(call, info.signal, info, { ...action, oldMaskLow, oldMaskHigh });
   } catch (error) {
@@ -235,17 +271,28 @@ function enterHandler(
   tx.commit();
 }
 
+/** Takes the task off the futex that it waits for; a wake-up that came before is not lost: the call ends. */
+function leaveFutex(call: SystemCall): void {
+  const { tx, task } = call;
+  if (endFutexWait(tx, task)) {
+    forgetCall(tx, task, false);
+    finishCall(tx, call.registers, 0);
+  }
+  tx.commit();
+}
+
 /** If the task is inside a waiting call, ends that call: EINTR, or from the beginning after the handler. */
-function interruptCall(call: SystemCall, restarts: Restarts, wanted: boolean): void {
+function interruptCall(call: SystemCall, personality: Personality, resumes: boolean): void {
   const { tx, task, registers } = call;
   if (Task.inCall.get(tx, task) === 0) return;
-  Task.inCall.set(tx, task, 0);
-  if (wanted && restarts(call)) {
+  const partial = personality.partialResult(call);
+  if (partial === undefined && resumes) {
     forgetCall(tx, task, true);
     return;
   }
   forgetCall(tx, task, false);
-  finishCall(tx, registers, -errno.EINTR.code);
+  if (partial !== undefined) Task.progress.set(tx, task, 0);
+  finishCall(tx, registers, partial ?? -errno.EINTR.code);
 }
 
 /** Clears what a call that waits over several attempts has left in the task. */

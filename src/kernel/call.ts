@@ -34,6 +34,12 @@ export interface Personality {
    * registers. The kernel has already updated the mask. Throws Errno when the stack cannot be written.
    */
   pushSignalFrame(call: SystemCall, signal: number, info: SignalInfo, action: SignalAction): void;
+  /** Whether the call that the task is in is begun again after a handler that asks for it (SA_RESTART). */
+  restarts(call: SystemCall): boolean;
+  /** What an interrupted call answers because it has moved bytes already; undefined if it has not. */
+  partialResult(call: SystemCall): number | undefined;
+  /** Gives up what an interrupted call has left that is not resumed: one bounded step; true at the end. */
+  abandonStep(tx: Transaction, task: Task): boolean;
   /** Called around each call if tracing is on. */
   readonly trace?: CallTrace | undefined;
 }
@@ -78,6 +84,8 @@ export class SystemCall {
   task: Task = 0 as Task;
   /** Its registers (word index in the guest memory). */
   registers: MemoryWord = 0;
+  /** Set by sched_yield: once the call is finished, others run first. */
+  yields = false;
 
   constructor(tx: Transaction) {
     this.tx = tx;

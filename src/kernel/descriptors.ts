@@ -31,7 +31,6 @@ import type { HeapView } from "../heap/heap.ts";
 import { defineRecord, i32, lock, none, type Ref, refs, u32, words } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { File, kindOf } from "./file.ts";
-import { registerTaskResource } from "./process.ts";
 import { Task } from "./task.ts";
 
 const BLOCK_SHIFT = 6;
@@ -367,16 +366,6 @@ export function closeFilesStep(tx: Transaction, table: FileTable): boolean {
   FileTable.free(tx, table);
   return true;
 }
-
-registerTaskResource({
-  name: "files",
-  release(tx, task) {
-    const table = Task.files.get(tx, task);
-    if (table === 0) return true;
-    if (closeFilesStep(tx, table)) Task.files.set(tx, task, none());
-    return false;
-  },
-});
 
 /** Closes what execve closes, of a table that the task has alone: one bounded step. False: commit, call again. */
 export function closeOnExecStep(tx: Transaction, table: FileTable): boolean {

@@ -19,14 +19,22 @@
 
 import { assert } from "../base/assert.ts";
 import { errno, Errno } from "../base/errno.ts";
-import { type AccessKind, EXIT, HART_INTERRUPT, REG_BUDGET, REG_PC, REG_SCRATCH, REG_TRAP_VALUE } from "../base/hart-abi.ts";
+import { ACCESS, type AccessKind, EXIT, HART_INTERRUPT, REG_BUDGET, REG_PC, REG_RESERVATION, REG_ROOT, REG_SCRATCH } from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
+import type { HeapAddr } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { attend, forgetCall, type Restarts } from "./attend.ts";
+import { attend, forgetCall } from "./attend.ts";
 import { type Personality, SystemCall } from "./call.ts";
+import { FAULT, faultCode, faultSignal, handleFault } from "./memory/fault.ts";
+import { translate } from "./memory/page-table.ts";
+import type { AddressSpace } from "./memory/records.ts";
+import { hasPending, leaveSpace, pendingTaking, publishSafepoint, releasePending } from "./memory/safepoint.ts";
+import { FAULT_IN, faultIn, NEEDS_FAULT } from "./memory/user-memory.ts";
 import { finishHostCall, HOST_OPERATIONS, HostCall, type HostCallHandler, type HostOperation } from "./host-call.ts";
 import { recordCrash } from "./ledger.ts";
-import { beginExit } from "./process.ts";
+import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
+import { beginExit, signalGroupLater } from "./process.ts";
+import { fireRealTimer } from "./real-timer.ts";
 import { finishCall, low, X } from "./registers.ts";
 import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
 import {
@@ -44,7 +52,7 @@ import {
   yieldTask,
 } from "./scheduler.ts";
 import { BUS, forceToTask, ILL, SIG, signalInfo, TRAP } from "./signal.ts";
-import { RUN, Task } from "./task.ts";
+import { ATTENTION, Limits, Process, RUN, Task } from "./task.ts";
 import { threadOf } from "./thread.ts";
 
 /** Answers of the imported functions to translated code. */
@@ -54,13 +62,11 @@ const LEAVE = 1;
 /** Taken control transfers in a task's turn: one to two milliseconds in tier 0. */
 export const TURN_BUDGET = 50_000;
 
+/** Times that one attempt of a call may ask for user memory before that counts as EFAULT. */
+const FAULTS_MAX = 10_000;
+
 /** Times that a request is run again after it has failed by a bug. */
 export const ATTEMPTS = 3;
-
-/** What a page fault comes to. */
-export type FaultOutcome =
-  | { readonly mapped: true }
-  | { readonly mapped: false; readonly signal: number; readonly code: number; readonly address: number };
 
 /** Translated code, as the hart sees it. */
 export interface Translated {
@@ -73,13 +79,8 @@ export interface HartParts {
   readonly tx: Transaction;
   readonly index: number;
   readonly personality: Personality;
-  readonly restarts: Restarts;
-  /** Maps the page, or says which signal the access deserves. May throw WOULD_BLOCK and Errno. */
-  fault(tx: Transaction, task: Task, address: number, kind: AccessKind): FaultOutcome;
-  /** Says that the hart holds no translation now (rule R7). */
-  safepoint(tx: Transaction, hart: number): void;
-  /** Tells memory which address space the hart is about to run, 0 for none. */
-  activate(tx: Transaction, hart: number, task: Task): void;
+  /** Sleeps until the heap word at `word` is no longer `value`, is notified, or `ms` milliseconds have passed. */
+  wait(word: HeapAddr, value: number, ms: number): void;
   /** Work that came from the host: finished I/O, calls of the API. True if there was any. */
   hostWork(tx: Transaction): boolean;
   /** What carries out the calls of the host. */
@@ -132,8 +133,7 @@ export class HartLoop {
 
   /** One turn: some work for the host, or one task's time on the hart. False if there was nothing to do. */
   turn(): boolean {
-    const { tx, parts, hart } = this;
-    parts.safepoint(tx, parts.index);
+    const { tx, hart } = this;
     tx.words[Hart.beats.at(hart)] = (tx.words[Hart.beats.at(hart)]! + 1) | 0;
     let worked = this.housekeep();
     const task = pickTask(tx, hart);
@@ -160,47 +160,53 @@ export class HartLoop {
   }
 
   /**
-   * Runs until `stopping` says so, parking when there is nothing to do. `wait(word, value, ms)` sleeps until
-   * the heap word at `word` no longer holds `value`, at most `ms`.
+   * Runs until `stopping` says so, parking when there is nothing to do.
    */
-  run(stopping: () => boolean, wait: (word: number, value: number, ms: number) => void): void {
-    const { tx, parts } = this;
+  run(stopping: () => boolean): void {
+    const { tx } = this;
     const scheduler = schedulerOf(tx);
     const bell = doorbellAt(tx);
     while (!stopping()) {
       const rung = Atomics.load(tx.words, bell);
       if (this.turn()) continue;
       Atomics.add(tx.words, Scheduler.idle.at(scheduler), 1);
-      parts.activate(tx, parts.index, 0 as Task);
+      leaveSpace(tx);
       const deadline = nextDeadline(tx);
       let ms = 1000;
       if (deadline !== 0) ms = Math.max(0, Math.min(ms, (deadline - threadOf(tx).clock.monotonic()) / 1e6));
-      if (!othersReady(tx)) wait(bell, rung, ms);
+      if (!othersReady(tx)) this.parts.wait(bell, rung, ms);
       Atomics.sub(tx.words, Scheduler.idle.at(scheduler), 1);
     }
   }
 
   #runTask(task: Task): void {
-    const { tx, parts, hart, call } = this;
+    const { tx, hart, call } = this;
     if (Task.hostCall.get(tx, task) !== 0) {
       this.#runHostCall(task);
+      return;
+    }
+    if (Task.isTimer.get(tx, task) !== 0) {
+      fireRealTimer(tx, hart, task, threadOf(tx).clock.monotonic());
       return;
     }
     assert(this.#translated !== undefined, "hart without translated code");
     const registers = Task.registers.get(tx, task);
     call.task = task;
     call.registers = registers;
-    parts.activate(tx, parts.index, task);
-    const began = threadOf(tx).clock.monotonic();
-    let counted = began;
+    tx.words[tx.slotAt + SLOT.owner] = task;
+    publishSafepoint(tx, Task.space.get(tx, task));
+    // No other task's store may let this one's SC succeed: a reservation does not outlive a switch.
+    tx.memory[registers + (REG_RESERVATION >> 2)] = -1;
+    tx.memory[registers + (REG_RESERVATION >> 2) + 1] = -1;
+    let counted = threadOf(tx).clock.monotonic();
     for (;;) {
       if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
       tx.memory[registers + (REG_BUDGET >> 2)] = TURN_BUDGET;
       tx.words[Hart.inUser.at(hart)] = 1;
       const reason = this.#translated.run(registers * 4, this.#blockAddress);
       tx.words[Hart.inUser.at(hart)] = 0;
-      parts.safepoint(tx, parts.index);
       if (Hart.current.get(tx, hart) !== task) return;
+      publishSafepoint(tx, Task.space.get(tx, task));
       switch (reason) {
         case EXIT.LEFT:
           break;
@@ -242,6 +248,8 @@ export class HartLoop {
     const record = Task.hostCall.get(tx, task);
     call.task = task;
     call.registers = 0;
+    // The host is nobody's job: it has no process group and no terminal.
+    tx.words[tx.slotAt + SLOT.owner] = 0;
     const operation = HOST_OPERATIONS[HostCall.operation.get(tx, record)]!;
     for (let failures = 0; ; ) {
       try {
@@ -284,12 +292,11 @@ export class HartLoop {
     const { tx, parts, call } = this;
     for (let attempt = 1; ; attempt++) {
       try {
-        return attend(call, this.hart, parts.personality, parts.restarts) === "goes on";
+        return attend(call, this.hart, parts.personality) === "goes on";
       } catch (error) {
         tx.rollback();
-        if (error === WOULD_BLOCK) {
-          if (parkTask(tx, this.hart, task, 0, false)) return false;
-          clearWaits(tx);
+        if (error === WOULD_BLOCK || error === NEEDS_FAULT) {
+          if (!this.#obtain(task, error)) return false;
           attempt = 0;
           continue;
         }
@@ -310,6 +317,7 @@ export class HartLoop {
   #systemCall(): number {
     const inUser = Hart.inUser.at(this.hart);
     this.tx.words[inUser] = 0;
+    publishSafepoint(this.tx, Task.space.get(this.tx, this.call.task));
     const answer = this.#carryOut();
     this.tx.words[inUser] = 1;
     return answer;
@@ -323,6 +331,7 @@ export class HartLoop {
     const trace = parts.personality.trace;
     trace?.enter(call, number);
     let result: number;
+    let faults = 0;
     for (let failures = 0; ; ) {
       try {
         if (handler === undefined) throw errno.ENOSYS;
@@ -337,7 +346,17 @@ export class HartLoop {
           if (parked) return LEAVE;
           continue;
         }
-        const failed = this.#failed(error, number, failures++);
+        if (error === NEEDS_FAULT && ++faults < FAULTS_MAX) {
+          tx.rollback();
+          if (!this.#obtain(task, error)) return LEAVE;
+          if ((Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) return LEAVE;
+          continue;
+        }
+        if (error === BACKGROUND_READ || error === BACKGROUND_WRITE) {
+          this.#stopBackground(task, error === BACKGROUND_READ ? SIG.TTIN : SIG.TTOU);
+          return LEAVE;
+        }
+        const failed = this.#failed(error === NEEDS_FAULT ? errno.EFAULT : error, number, failures++);
         if (failed === undefined) continue;
         result = -failed.code;
         finishCall(tx, registers, result);
@@ -348,7 +367,25 @@ export class HartLoop {
       }
     }
     if (trace !== undefined) trace.exit(call, number, result);
+    if (Hart.current.get(tx, this.hart) === task) this.#awaitTaking(Task.space.get(tx, task));
+    if (call.yields) {
+      call.yields = false;
+      if (othersReady(tx)) {
+        yieldTask(tx, this.hart, task);
+        tx.commit();
+        return LEAVE;
+      }
+    }
     return Task.attention.get(tx, task) !== 0 || Hart.current.get(tx, this.hart) !== task ? LEAVE : GO_ON;
+  }
+
+  /** The caller's group, in the background, touched its terminal: it gets a signal, and the call runs again. */
+  #stopBackground(task: Task, signal: number): void {
+    const { tx } = this;
+    tx.rollback();
+    signalGroupLater(tx, Process.group.get(tx, Task.process.get(tx, task)), signal);
+    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, 1);
+    tx.commit();
   }
 
   /** Rolls a failed request back; the errno that its owner gets, or undefined: run it again. */
@@ -376,10 +413,10 @@ export class HartLoop {
     w[at] = 0;
     w[at + 1] = 0;
     if (parked) {
-      this.parts.activate(tx, this.parts.index, 0 as Task);
+      leaveSpace(tx);
       return true;
     }
-    return Task.attention.get(tx, task) !== 0;
+    return (Task.attention.get(tx, task) & ~ATTENTION.RESTORE_MASK) !== 0;
   }
 
   // --- page faults --------------------------------------------------------------------------------------------
@@ -395,45 +432,127 @@ export class HartLoop {
   #mapPage(address: number, kind: AccessKind): number {
     const { tx, call } = this;
     const { task } = call;
+    const space = Task.space.get(tx, task);
+    if (kind === ACCESS.WRITE && isMisalignedAtomic(tx, call.registers, address)) {
+      return this.#faultSignal(task, SIG.BUS, BUS.ADRALN, address);
+    }
     for (let failures = 0; ; ) {
       try {
-        const outcome = this.parts.fault(tx, task, address, kind);
-        if (outcome.mapped) tx.commit();
-        else {
+        const outcome = handleFault(tx, space, address, kind, stackLimit(tx, task));
+        const signal = faultSignal(outcome);
+        if (signal !== 0) {
           tx.rollback();
-          const trapAt = call.registers + (REG_TRAP_VALUE >> 2);
-          tx.memory[trapAt] = outcome.address | 0;
-          forceToTask(tx, task, signalInfo(outcome.signal, outcome.code, { address: outcome.address }));
-          tx.commit();
+          return this.#faultSignal(task, signal, faultCode(outcome), address);
         }
+        tx.commit();
+        if (outcome === FAULT.WAIT) this.#awaitTaking(space);
         return Task.attention.get(tx, task) !== 0 ? LEAVE : GO_ON;
       } catch (error) {
         tx.rollback();
         if (error === WOULD_BLOCK) {
-          const parked = parkTask(tx, this.hart, task, 0, false);
-          clearWaits(tx);
-          if (parked) {
-            this.parts.activate(tx, this.parts.index, 0 as Task);
-            return LEAVE;
-          }
-          if (Task.attention.get(tx, task) !== 0) return LEAVE;
-          continue;
-        }
-        if (error instanceof Errno) {
+          if (!this.#obtain(task, error)) return LEAVE;
+          if ((Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) return LEAVE;
+        } else if (error instanceof Errno) {
           // Out of frames, tables or heap: the task that asked is ended, as Linux's out-of-memory killer would.
           beginExit(tx, Task.process.get(tx, task), SIG.KILL);
           tx.commit();
           return LEAVE;
-        }
-        recordCrash(tx, "fault", error);
-        if (++failures >= ATTEMPTS) {
-          forceToTask(tx, task, signalInfo(SIG.BUS, BUS.ADRERR, { address }));
-          tx.commit();
-          return LEAVE;
+        } else {
+          recordCrash(tx, "fault", error);
+          if (++failures >= ATTEMPTS) return this.#faultSignal(task, SIG.BUS, BUS.ADRERR, address);
         }
       }
     }
   }
+
+  #faultSignal(task: Task, signal: number, code: number, address: number): number {
+    forceToTask(this.tx, task, signalInfo(signal, code, { address }));
+    this.tx.commit();
+    return LEAVE;
+  }
+
+  /**
+   * Gets what a rolled-back request lacked: user memory (NEEDS_FAULT), or a page that is on its way
+   * (WOULD_BLOCK). False if the task has parked for that or has to attend to something first.
+   */
+  #obtain(task: Task, lack: unknown): boolean {
+    const { tx } = this;
+    const space = Task.space.get(tx, task);
+    let missing = lack;
+    for (;;) {
+      if (missing === WOULD_BLOCK) {
+        const parked = parkTask(tx, this.hart, task, 0, false);
+        clearWaits(tx);
+        if (parked) {
+          leaveSpace(tx);
+          return false;
+        }
+        if ((Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) {
+          // A task that is to end does not park; what it waits for comes by the work that harts do anyway.
+          if (!this.housekeep()) this.parts.wait(doorbellAt(tx), Atomics.load(tx.words, doorbellAt(tx)), 1);
+        }
+        return true;
+      }
+      try {
+        const came = faultIn(tx, space, stackLimit(tx, task));
+        tx.commit();
+        if (came === FAULT_IN.DONE) return true;
+        if (came === FAULT_IN.WAIT) this.#awaitTaking(space);
+      } catch (error) {
+        tx.rollback();
+        if (error === WOULD_BLOCK) missing = error;
+        else if (error instanceof Errno) {
+          beginExit(tx, Task.process.get(tx, task), SIG.KILL);
+          tx.commit();
+          return true;
+        } else {
+          recordCrash(tx, "fault-in", error);
+          return true;
+        }
+      }
+    }
+  }
+
+  /** Waits until every hart has noticed what was taken away from the space, then frees it (rule R7). */
+  #awaitTaking(space: AddressSpace): void {
+    const { tx } = this;
+    if (space === 0) return;
+    while (hasPending(tx, space)) {
+      publishSafepoint(tx, space);
+      const pending = pendingTaking(tx, space);
+      if (pending !== undefined) {
+        this.parts.wait(pending.word, pending.value, 1);
+        continue;
+      }
+      releasePending(tx, space);
+      tx.commit();
+    }
+  }
 }
 
+/** RLIMIT_STACK of the task's process, bytes. */
+function stackLimit(tx: Transaction, task: Task): number {
+  const limits = Process.limits.get(tx, Task.process.get(tx, task));
+  if (limits === 0) return STACK_LIMIT_DEFAULT;
+  const high = Limits.values.get(tx, limits, RLIMIT_STACK * 4 + 1) >>> 0;
+  if (high >= 0x20_0000) return Number.POSITIVE_INFINITY;
+  return high * 0x1_0000_0000 + (Limits.values.get(tx, limits, RLIMIT_STACK * 4) >>> 0);
+}
 
+const RLIMIT_STACK = 3;
+const STACK_LIMIT_DEFAULT: number = 8 * 2 ** 20;
+
+/** Whether a refused write is that of an LR, SC or AMO whose address is not a multiple of its size. */
+function isMisalignedAtomic(tx: Transaction, registers: number, address: number): boolean {
+  if (address % 4 === 0 && address % 8 === 0) return false;
+  const at = registers + (REG_PC >> 2);
+  const pc = (tx.memory[at + 1]! >>> 0) * 0x1_0000_0000 + (tx.memory[at]! >>> 0);
+  const space = tx.memory[registers + (REG_ROOT >> 2)]! >>> 0;
+  const low = translate(tx, space, pc, false);
+  const high = translate(tx, space, pc + 2, false);
+  if (low < 0 || high < 0) return false;
+  const bytes = tx.memoryBytes;
+  const word = bytes[low]! | (bytes[low + 1]! << 8) | (bytes[high]! << 16) | (bytes[high + 1]! << 24);
+  if ((word & 0x7f) !== 0x2f) return false;
+  return address % (((word >> 12) & 7) === 3 ? 8 : 4) !== 0;
+}

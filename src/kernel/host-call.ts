@@ -51,6 +51,7 @@ export const HOST_OPERATIONS = [
   "mount",
   "shutdown",
   "lookup",
+  "start",
 ] as const;
 export type HostOperation = (typeof HOST_OPERATIONS)[number];
 

@@ -19,6 +19,10 @@ import { signalCondition } from "./condition.ts";
 import type { SignalInfo } from "./call.ts";
 import { actionOf, CLD, handlerOf, raiseAttention, SA, sendToProcess, SI, SIG, SIG_IGN, signalInfo } from "./signal.ts";
 import { ATTENTION, Kernel, LIFE, Limits, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
+import { dropFile, type File } from "./file.ts";
+import { terminalControl } from "./job-control.ts";
+import { registerFile } from "./memory/layout.ts";
+import { dropRealTimer } from "./real-timer.ts";
 import { registerRedo } from "./thread.ts";
 
 /** Pids go from 1 to this number. */
@@ -138,33 +142,57 @@ export function createProcess(tx: Transaction, parent: Process, now: number): Pr
 }
 
 /**
- * A new task of `process`, not started, without resources, registers undefined. The first task of a process
- * has its pid as tid. `registersOf` gives the word index of a register file. With the tree lock held. Throws
- * EAGAIN when there are too many tasks.
+ * A new task record with a register file, belonging to no process yet. `registersOf` gives the word index of
+ * a register file. Takes the tree lock. Throws EAGAIN when there are too many tasks.
  */
-export function createTask(tx: Transaction, process: Process, registersOf: (view: HeapView, number: number) => number): Task {
-  const kernel = kernelOf(tx);
-  assert(Kernel.tree.heldBy(tx, kernel), "createTask needs the tree lock");
+export function buildTask(tx: Transaction): Task {
+  const kernel = lockTree(tx);
   const free = Kernel.freeTasks.get(tx, kernel);
   if (free === 0) throw errno.EAGAIN;
   const number = tx.words[Kernel.freeTasksAt.get(tx, kernel) + free - 1]!;
   Kernel.freeTasks.set(tx, kernel, free - 1);
   const task = Task.allocate(tx);
-  const tid = Process.tasks.isEmpty(tx, process) ? Process.pid.get(tx, process) : allocatePid(tx, kernel);
   Task.number.init(tx, task, number);
-  Task.registers.init(tx, task, registersOf(tx, number));
-  Task.tid.init(tx, task, tid);
-  Task.process.init(tx, task, process);
+  Task.registers.init(tx, task, registerFile(tx, number) / 4);
   Task.hart.init(tx, task, -1);
+  return task;
+}
+
+/** Gives the register file of a task back. With the tree lock held. */
+function giveBackNumber(tx: Transaction, task: Task): void {
+  const kernel = kernelOf(tx);
+  const free = Kernel.freeTasks.get(tx, kernel);
+  tx.store(Kernel.freeTasksAt.get(tx, kernel) + free, Task.number.get(tx, task));
+  Kernel.freeTasks.set(tx, kernel, free + 1);
+}
+
+/**
+ * Makes a built task one of `process`, where it can be seen. The first task of a process has its pid as tid.
+ * With the tree lock held.
+ */
+export function enrollTask(tx: Transaction, process: Process, task: Task): void {
+  const kernel = kernelOf(tx);
+  assert(Kernel.tree.heldBy(tx, kernel), "enrollTask needs the tree lock");
+  const tid = Process.tasks.isEmpty(tx, process) ? Process.pid.get(tx, process) : allocatePid(tx, kernel);
+  Task.tid.set(tx, task, tid);
+  Task.process.set(tx, task, process);
   setTaskOf(tx, tid, task);
   Process.signals.acquire(tx, process);
   append(tx, Process.tasks, process, Task.taskLinks, task);
   Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) + 1);
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) + 1);
-  return task;
 }
 
-// --- ending ---------------------------------------------------------------------------------------------------
+/** Undoes {@link buildTask}, in steps; true when nothing is left of it. */
+export function discardStep(tx: Transaction, task: Task): boolean {
+  for (const resource of resources) {
+    if (!resource.release(tx, task)) return false;
+  }
+  lockTree(tx);
+  giveBackNumber(tx, task);
+  Task.free(tx, task);
+  return true;
+}
 
 /**
  * Makes the whole process end with `status` (a word as wait(2) gives it): every task of it sees
@@ -193,6 +221,11 @@ export function endOtherTasks(tx: Transaction, process: Process, except: Task): 
  * `status` is the exit status if the task ends by itself and is the last of its process.
  */
 export function exitStep(tx: Transaction, task: Task): boolean {
+  const child = Task.child.get(tx, task);
+  if (child !== 0) {
+    if (discardStep(tx, child)) Task.child.set(tx, task, 0 as Task);
+    return false;
+  }
   for (const resource of resources) {
     if (!resource.release(tx, task)) return false;
   }
@@ -211,11 +244,9 @@ function leaveProcess(tx: Transaction, task: Task): void {
   Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) - 1);
   Process.userTime.set(tx, process, Process.userTime.get(tx, process) + Task.runTime.get(tx, task));
   setTaskOf(tx, Task.tid.get(tx, task), 0 as Task);
-  const free = Kernel.freeTasks.get(tx, kernel);
-  tx.store(Kernel.freeTasksAt.get(tx, kernel) + free, Task.number.get(tx, task));
-  Kernel.freeTasks.set(tx, kernel, free + 1);
+  giveBackNumber(tx, task);
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
-  if (last) becomeZombie(tx, kernel, process);
+  if (last) becomeZombie(tx, kernel, process, Task.exitCode.get(tx, task));
   Task.free(tx, task);
 }
 
@@ -227,8 +258,9 @@ function dropQueue(tx: Transaction, task: Task): void {
 }
 
 /** What happens when the last task of `process` has left it; afterwards only wait(2) has business with it. */
-function becomeZombie(tx: Transaction, kernel: Kernel, process: Process): void {
-  const status = Process.ending.get(tx, process) & 0xffff;
+function becomeZombie(tx: Transaction, kernel: Kernel, process: Process, exitCode: number): void {
+  const ending = Process.ending.get(tx, process);
+  const status = ending !== 0 ? ending & 0xffff : exitCode;
   for (const record of each(tx, Process.queue, process, QueuedSignal.links)) {
     remove(tx, Process.queue, process, QueuedSignal.links, record);
     QueuedSignal.free(tx, record);
@@ -236,6 +268,7 @@ function becomeZombie(tx: Transaction, kernel: Kernel, process: Process): void {
   Process.pending.set(tx, process, 0, 0);
   Process.pending.set(tx, process, 1, 0);
   dropLimits(tx, process);
+  dropRealTimer(tx, process);
   Process.life.set(tx, process, LIFE.ZOMBIE);
   Process.exitStatus.set(tx, process, status);
   signalCondition(tx, Process.released.at(process));
@@ -247,7 +280,20 @@ function becomeZombie(tx: Transaction, kernel: Kernel, process: Process): void {
 /** Adopts the children, frees the handlers and limits, tells the parent, reaps if nobody wants to know. */
 export function settleZombie(tx: Transaction, process: Process): boolean {
   if (!Process.isLive(tx, process) || Process.settled.get(tx, process) !== 0) return true;
+  const executable = Process.executable.get(tx, process);
+  if (executable !== 0) {
+    Process.executable.set(tx, process, 0 as File);
+    dropFile(tx, executable);
+    return false;
+  }
   const kernel = lockTree(tx);
+  const terminal = Process.terminal.get(tx, process);
+  const pid = Process.pid.get(tx, process);
+  if (terminal !== 0 && Process.session.get(tx, process) === pid) {
+    Process.terminal.set(tx, process, 0);
+    terminalControl()?.sessionEnded(tx, terminal, pid);
+    return false;
+  }
   const init = Kernel.init.get(tx, kernel);
   for (let moved = 0, child = Process.children.first(tx, process); child !== 0; ) {
     if (++moved > 8) return false;

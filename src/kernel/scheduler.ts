@@ -33,7 +33,7 @@ import { append, next, remove } from "../heap/list.ts";
 import { defineRecord, i64, list, lock, type Ref, u32 } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { CONDITION } from "./condition.ts";
-import { RUN, Task, Waiter } from "./task.ts";
+import { ATTENTION, RUN, Task, Waiter } from "./task.ts";
 import { registerRedo } from "./thread.ts";
 
 /** Harts that a machine can have. */
@@ -226,7 +226,8 @@ export function parkTask(tx: Transaction, hart: Hart, task: Task, wakeAt: number
     }
   }
   const attention = Atomics.load(w, Task.attention.at(task));
-  if (interruptible ? attention !== 0 : (attention & 2) !== 0) {
+  const heeded = interruptible ? ~ATTENTION.RESTORE_MASK : ATTENTION.EXIT;
+  if ((attention & heeded) !== 0) {
     tx.rollback();
     return false;
   }
@@ -301,9 +302,9 @@ function heed(tx: Transaction, task: Task): boolean {
   Scheduler.lock.acquire(tx, scheduler);
   const run = Task.run.get(tx, task);
   if (run === RUN.RUNNING) interruptHart(tx, Task.hart.get(tx, task));
-  const exiting = (Task.attention.get(tx, task) & 2) !== 0;
+  const exiting = (Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0;
   if (run === RUN.WAITING && (Task.interruptible.get(tx, task) !== 0 || exiting)) return wakeStep(tx, scheduler, task);
-  if (run === RUN.STOPPED && (exiting || (Task.attention.get(tx, task) & 4) === 0)) {
+  if (run === RUN.STOPPED && (exiting || (Task.attention.get(tx, task) & ATTENTION.STOP) === 0)) {
     enqueue(tx, scheduler, task);
     ringForWork(tx, scheduler);
   }
@@ -390,6 +391,32 @@ function removeDeadline(tx: Transaction, scheduler: Scheduler, task: Task): void
   if (index > 0 && Task.wakeAt.get(tx, deadlineAt(tx, scheduler, (index - 1) >> 1)) > Task.wakeAt.get(tx, last)) {
     siftUp(tx, scheduler, index, last);
   } else siftDown(tx, scheduler, index, last);
+}
+
+/**
+ * Sets the moment at which the kernel task `task`, which is not on a hart, becomes ready; 0: never. Nothing if
+ * it is ready already.
+ */
+export function setAlarm(tx: Transaction, task: Task, at: number): void {
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const run = Task.run.get(tx, task);
+  if (run === RUN.READY || run === RUN.RUNNING) return;
+  if (Task.timerIndex.get(tx, task) !== 0) removeDeadline(tx, scheduler, task);
+  Task.run.set(tx, task, RUN.WAITING);
+  if (at === 0) return;
+  insertDeadline(tx, scheduler, task, at);
+  tx.afterCommit(REDO.doorbell, 0);
+}
+
+/** Ends a kernel task that is not on a hart; false if it is ready or running, and must end itself. */
+export function cancelAlarm(tx: Transaction, task: Task): boolean {
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const run = Task.run.get(tx, task);
+  if (run === RUN.READY || run === RUN.RUNNING) return false;
+  if (Task.timerIndex.get(tx, task) !== 0) removeDeadline(tx, scheduler, task);
+  return true;
 }
 
 /** The earliest deadline, monotonic ns; 0 if there is none. Without the lock: a hint. */

@@ -175,7 +175,7 @@ function queueForTask(tx: Transaction, task: Task, info: SignalInfo): void {
   if (signal < REALTIME_FIRST && (pending & bit(signal)) !== 0) return;
   append(tx, Task.queue, task, QueuedSignal.links, queued(tx, info));
   Task.pending.set(tx, task, word, pending | bit(signal));
-  if (!isBlocked(tx, task, signal)) raiseAttention(tx, task, ATTENTION.SIGNAL);
+  if (!isBlocked(tx, task, signal) || isAwaited(tx, task, signal)) raiseAttention(tx, task, ATTENTION.SIGNAL);
 }
 
 function queued(tx: Transaction, info: SignalInfo): QueuedSignal {
@@ -234,12 +234,18 @@ export function discardIgnored(tx: Transaction, process: Process, signal: number
 function takerOf(tx: Transaction, process: Process, signal: number): Task {
   let fallback = 0 as Task;
   for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
+    if (isAwaited(tx, task, signal)) return task;
     if (signal !== SIG.KILL && isBlocked(tx, task, signal)) continue;
     // A task that is not stopped or already busy with signals takes it soonest.
     if (Task.attention.get(tx, task) === 0) return task;
     if (fallback === 0) fallback = task;
   }
   return fallback;
+}
+
+/** Whether the task waits for the signal in sigtimedwait. */
+function isAwaited(view: HeapView, task: Task, signal: number): boolean {
+  return (Task.sigwait.get(view, task, wordOf(signal)) & bit(signal)) !== 0;
 }
 
 function blockedByAll(tx: Transaction, process: Process, signal: number): boolean {

@@ -49,6 +49,8 @@ export const ATTENTION = {
   STOP: 4,
   /** The mask saved by sigsuspend, ppoll or pselect has to be put back. */
   RESTORE_MASK: 8,
+  /** The task begins: what it has to do itself in its own memory. */
+  BEGIN: 16,
 } as const;
 
 export const Kernel = defineRecord("kernel", {
@@ -70,8 +72,9 @@ export const Kernel = defineRecord("kernel", {
   domainname: words(17),
   /** Signalled when the last process has ended, and for host calls that wait for a process. */
   changed: condition(),
-  /** Seed mixed into what the kernel makes up (AT_RANDOM, address layout). */
-  forks: u32(),
+  /** As whom the host looks at files: root, at the root of the machine. */
+  hostContext: ref("fs-context"),
+  hostCredentials: ref("credentials"),
 });
 export type Kernel = Ref<"kernel">;
 
@@ -121,8 +124,9 @@ export const Process = defineRecord("process", {
   details: words(31 * 4),
   /** Process-directed pending real-time signals, oldest first. */
   queue: list("queued-signal"),
-  /** alarm and setitimer(ITIMER_REAL). */
-  realTimer: ref("timer"),
+  /** alarm and setitimer(ITIMER_REAL): a kernel task that sleeps until then (real-timer.ts). */
+  realTimer: ref("task"),
+  realAt: i64(),
   realInterval: i64(),
   startedAt: i64(),
   /** User time in taken transfers is not known; nanoseconds on a hart, for times(2) and getrusage(2). */
@@ -179,15 +183,25 @@ export const Task = defineRecord("task", {
   /** Of the request: state of a system call that waits over several attempts. */
   deadline: i64(),
   savedMask: words(2),
+  /** Signals that the task waits for in sigtimedwait although it blocks them. */
+  sigwait: words(2),
   futexWaiter: ref("futex-waiter"),
   /** Where a system call that is a series of transactions goes on; 0 at its beginning. */
   progress: i64(),
   progressDetail: i64(),
+  /** What an execve under way has made, or has left to be cleared away (linux/exec-record.ts). */
+  exec: ref("exec"),
   attempts: u32(),
   /** 1 while the task waits inside a system call, whose ecall is at its pc: a signal then interrupts it. */
   inCall: u32(),
-  /** Child made by vfork that still runs on this task's memory. */
-  vforkChild: ref("process"),
+  /** Task that a clone under way is building; its resources go with this task if that ends. */
+  child: ref("task"),
+  /** Pid of the vfork child that this task waits for, 0 if none. */
+  vforkPid: u32(),
+  /** Exit status if the task ends by itself. */
+  exitCode: u32(),
+  /** Address at which a new task stores its tid before it begins; 0: none. */
+  setTid: i64(),
   /** Alternate signal stack. */
   stackBase: i64(),
   stackSize: i64(),
@@ -202,6 +216,8 @@ export const Task = defineRecord("task", {
   switches: u32(),
   /** A host call that this task carries out, if it is one of the kernel's own (host-call.ts). */
   hostCall: ref("host-call"),
+  /** 1 if it is the real timer of its process. */
+  isTimer: u32(),
   personality: u32(),
 });
 export type Task = Ref<"task">;
@@ -250,7 +266,7 @@ export const FutexWaiter = defineRecord("futex-waiter", {
   links: link(),
   task: ref("task"),
   /** Key: the frame or the space, and the address inside. */
-  keyObject: u32(),
+  keyObject: i32(),
   keyOffset: i64(),
   bitset: u32(),
   woken: u32(),

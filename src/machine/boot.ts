@@ -1,15 +1,334 @@
-/** Boots a machine: not yet. */
+/** Boots a machine: image, state, threads, mounts; and what can then be done with it. */
 
-import type { BootOptions, Machine } from "./api.ts";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { moduleExtension } from "../base/module-extension.ts";
+import { HeapView } from "../heap/heap.ts";
+import type { HostThread } from "../host/contract.ts";
+import { nodeHost } from "../host/node/host.ts";
+import { nodeThreads } from "../host/node/threads.ts";
+import { ImageError } from "../image/errors.ts";
+import { openImage } from "../image/image-file.ts";
+import { lookUpImage } from "../image/images.ts";
+import { crashCount } from "../kernel/ledger.ts";
+import { registerThread, ROLE } from "../kernel/placement/threads.ts";
+import { HARTS_MAX } from "../kernel/scheduler.ts";
+import { buildTier0 } from "../riscv/tier0.ts";
+import { type WasmModule, WebAssembly } from "../riscv/wasm/api.ts";
+import type {
+  BootOptions,
+  ExecOptions,
+  ExecResult,
+  GuestProcess,
+  Machine,
+  SpawnOptions,
+  TimingReport,
+} from "./api.ts";
 import { CoppiceError } from "./errors.ts";
+import { collectOutput } from "./exec.ts";
+import { GuestFiles } from "./guest-files.ts";
+import { RunningProcess } from "./guest-process.ts";
+import { HostCallError, HostCalls } from "./host-calls.ts";
+import { SPAWN_RESULT, type SpawnPayload } from "./host-spawn.ts";
+import { stopMachine } from "./life.ts";
+import { createSystem, FIRST_HART_SLOT } from "./system.ts";
+import { createThread } from "./thread-context.ts";
+import type { ImageGrant, IoThreadData, WardenThreadData } from "./thread-data.ts";
+import { DEFAULT_PATH, environmentOf, resolveUser } from "./user.ts";
+
+const MEMORY_DEFAULT: number = 1024 * 2 ** 20;
+const MEMORY_MIN: number = 64 * 2 ** 20;
+const MEMORY_MAX: number = 4096 * 2 ** 20;
+const HEAP_BYTES: number = 128 * 2 ** 20;
+const TASKS_MAX = 4096;
+/** Time that a machine's processes have to end when it is closed, ms. */
+const SHUTDOWN_MS = 2000;
+
+/** Tier 0 is the same for all machines of the process. */
+let tier0: WasmModule | undefined;
+
+function tier0Module(): WasmModule {
+  tier0 ??= new WebAssembly.Module(buildTier0());
+  return tier0;
+}
+
+const entry = (name: string): URL => new URL(`./${name}${moduleExtension(import.meta.url)}`, import.meta.url);
+const wardenEntry = new URL(`./warden-thread${moduleExtension(import.meta.url)}`, import.meta.url);
+const ioEntry = new URL(`./io-thread${moduleExtension(import.meta.url)}`, import.meta.url);
 
 /** See `Boot` in api.ts. */
-export function boot(options: BootOptions): Promise<Machine> {
-  return Promise.reject(
-    new CoppiceError({
-      code: "HOST_UNSUPPORTED",
-      part: `image "${options.image}"`,
-      reason: "this version cannot boot a machine yet",
-    }),
-  );
+export async function boot(options: BootOptions): Promise<Machine> {
+  const startedAt = performance.now();
+  const memory = options.memory ?? MEMORY_DEFAULT;
+  const harts = options.harts ?? 2;
+  checkOptions(memory, harts, options.hostname ?? "coppice");
+  await checkMounts(options);
+  const image = await findImage(options.image);
+  options.signal?.throwIfAborted();
+  const machine = new RunningMachine(options, memory, harts, image, startedAt);
+  try {
+    await machine.start(options.signal);
+    return machine;
+  } catch (error) {
+    await machine[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function invalid(part: string, reason: string, remedy: string): never {
+  throw new CoppiceError({ code: "INVALID_OPTION", part, reason, remedy });
+}
+
+function checkOptions(memory: number, harts: number, hostname: string): void {
+  if (!Number.isInteger(memory / 65536) || memory < MEMORY_MIN || memory > MEMORY_MAX) {
+    invalid("option memory", `${memory} bytes are not possible`, "give a multiple of 64 KiB from 64 MiB to 4 GiB");
+  }
+  if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MAX) {
+    invalid("option harts", `${harts} harts are not possible`, `give a number from 1 to ${HARTS_MAX}`);
+  }
+  if (!/^[A-Za-z0-9.-]{1,64}$/.test(hostname)) {
+    invalid("option hostname", `"${hostname}" is not a host name`, "use up to 64 letters, digits, hyphens and dots");
+  }
+}
+
+async function checkMounts(options: BootOptions): Promise<void> {
+  for (const mount of options.mounts ?? []) {
+    const status = await stat(mount.host).catch(() => undefined);
+    if (status?.isDirectory() !== true) {
+      throw new CoppiceError({
+        code: "MOUNT_FAILED",
+        part: `mount ${resolve(mount.host)}`,
+        reason: status === undefined ? "no such folder" : "not a folder",
+        remedy: "name a folder of the host that exists",
+      });
+    }
+    if (!mount.guest.startsWith("/")) {
+      invalid(`mount ${mount.host}`, `"${mount.guest}" is not an absolute path`, "begin the guest's path with a slash");
+    }
+  }
+}
+
+async function findImage(name: string): Promise<ImageGrant> {
+  if (name.includes("/")) {
+    throw new CoppiceError({
+      code: "IMAGE_NOT_FOUND",
+      part: `image file "${name}"`,
+      reason: "images are found by name only, so that their digest is known",
+      remedy: "build one with coppice image build NAME and give that name",
+    });
+  }
+  let found: Awaited<ReturnType<typeof lookUpImage>>;
+  try {
+    found = await lookUpImage(name);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    throw new CoppiceError({ code: "INVALID_OPTION", part: `image "${name}"`, reason: error.problem, remedy: error.remedy });
+  }
+  if (found === undefined) {
+    throw new CoppiceError({
+      code: "IMAGE_NOT_FOUND",
+      part: `image "${name}"`,
+      reason: "there is no image of that name",
+      remedy: `build it with 'coppice image build ${name}'`,
+    });
+  }
+  const { path, digest, dataBlocks } = found;
+  try {
+    // Header and size are looked at now, so that a damaged image is refused here and not by its first reader.
+    openImage(path, digest, dataBlocks).close();
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    throw new CoppiceError({
+      code: "IMAGE_DAMAGED",
+      part: `image "${name}"`,
+      reason: error.problem,
+      remedy: error.remedy,
+      cause: error,
+    });
+  }
+  return { path, digest, dataBlocks };
+}
+
+interface ThreadMessage {
+  readonly kind: "ready" | "crash" | "strace" | "io-error" | "hart-died" | "hart-hung";
+  readonly line?: string;
+  readonly where?: string;
+  readonly text?: string;
+}
+
+class RunningMachine implements Machine {
+  readonly fs: GuestFiles;
+  readonly #options: BootOptions;
+  readonly #view: HeapView;
+  readonly #calls: HostCalls;
+  readonly #threads: HostThread[] = [];
+  readonly #closed: Promise<void>;
+  readonly #startedAt: number;
+  readonly #phases: { name: string; ms: number }[] = [];
+  readonly #hostname: string;
+  #lastPhase: number;
+  #close: () => void = () => undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: BootOptions, memory: number, harts: number, image: ImageGrant, startedAt: number) {
+    this.#options = options;
+    this.#startedAt = startedAt;
+    this.#lastPhase = startedAt;
+    this.#hostname = options.hostname ?? "coppice";
+    this.#closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+    this.#phase("image");
+    const buffers = createSystem(
+      {
+        memory,
+        heap: HEAP_BYTES,
+        harts,
+        tasksMax: TASKS_MAX,
+        hostname: this.#hostname,
+        rootDevice: 0,
+        ...(options.placement !== undefined && { placements: options.placement }),
+      },
+      createThread(1, nodeHost()),
+    );
+    this.#view = new HeapView({ heap: buffers.heap, memory: buffers.memory.buffer as SharedArrayBuffer });
+    this.#calls = new HostCalls(this.#view);
+    this.fs = new GuestFiles(this.#calls);
+    this.#phase("state");
+
+    const threads = nodeThreads({ warden: wardenEntry, io: ioEntry, hart: entry("hart-thread"), server: wardenEntry });
+    const module = tier0Module();
+    this.#phase("interpreter");
+    const ioData: IoThreadData = { ...buffers, images: [image] };
+    const wardenData: WardenThreadData = {
+      ...buffers,
+      thread: registerThread(this.#view, ROLE.WARDEN),
+      harts,
+      firstSlot: FIRST_HART_SLOT,
+      module,
+      strace: options.strace !== undefined,
+    };
+    this.#watch(threads.start("warden", wardenData), "warden");
+    this.#watch(threads.start("io", ioData), "io");
+  }
+
+  /** Mounts what every machine has. */
+  async start(signal: AbortSignal | undefined): Promise<void> {
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    });
+    aborted.catch(() => undefined);
+    await Promise.race([this.#calls.call("start", []), aborted]);
+    this.#phase("threads and mounts");
+  }
+
+  #phase(name: string): void {
+    const now = performance.now();
+    this.#phases.push({ name, ms: now - this.#lastPhase });
+    this.#lastPhase = now;
+  }
+
+  #watch(thread: HostThread, role: string): void {
+    this.#threads.push(thread);
+    thread.onMessage((message) => this.#hear(message as ThreadMessage));
+    thread.onEnd((error) => {
+      if (this.#closing === undefined && error !== undefined) this.#report(`${role} thread: ${error.stack ?? error.message}`);
+    });
+  }
+
+  #hear(message: ThreadMessage): void {
+    if (message.kind === "strace") this.#options.strace?.(message.line ?? "");
+    else if (message.kind === "crash") this.#report(`${message.where}: ${message.text}`);
+    else if (message.kind === "io-error") this.#report(`I/O: ${message.text}`);
+    else if (message.kind === "hart-died") this.#report(`a hart died: ${message.text ?? ""}`);
+  }
+
+  /** Failures of the system's own code, which the guest does not see, are shown to developers who ask. */
+  #report(text: string): void {
+    // oxlint-disable-next-line no-console
+    if (process.env["COPPICE_DEBUG"] !== undefined) console.error(`coppice: ${text}`);
+  }
+
+  async spawn(argv: readonly string[], options: SpawnOptions = {}): Promise<GuestProcess> {
+    this.#checkOpen();
+    if (argv.length === 0) invalid("spawn", "no command was given", "name a program");
+    const user = await resolveUser(this.fs, options.user);
+    const env = environmentOf(user, this.#hostname, options);
+    const payload: SpawnPayload = {
+      argv,
+      env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+      path: (env["PATH"] ?? DEFAULT_PATH).split(":").map((folder) => (folder === "" ? "." : folder)),
+      cwd: options.cwd ?? "/",
+      uid: user.uid,
+      gid: user.gid,
+      groups: user.groups,
+      ...(options.tty !== undefined && { tty: options.tty }),
+    };
+    const bytes = new TextEncoder().encode(JSON.stringify(payload));
+    const ends = await this.#calls
+      .call("spawn", [], bytes, ({ results }) => results)
+      .catch((error: unknown) => this.#spawnFailed(argv[0]!, error));
+    return new RunningProcess(
+      { calls: this.#calls, closed: this.#closed },
+      {
+        pid: ends[SPAWN_RESULT.pid]!,
+        input: ends[SPAWN_RESULT.input]!,
+        output: ends[SPAWN_RESULT.output]!,
+        error: ends[SPAWN_RESULT.error]!,
+        isTerminal: options.tty !== undefined,
+      },
+      options.stdin ?? "pipe",
+    );
+  }
+
+  #spawnFailed(command: string, error: unknown): never {
+    if (!(error instanceof HostCallError)) throw error;
+    const missing = error.errno === "ENOENT" || error.errno === "ENOTDIR";
+    throw new CoppiceError({
+      code: missing ? "COMMAND_NOT_FOUND" : "COMMAND_NOT_EXECUTABLE",
+      part: `command "${command}"`,
+      reason: missing ? "not found in the guest" : `cannot be executed: ${error.errno}`,
+      errno: error.errno,
+      cause: error,
+    });
+  }
+
+  exec(argv: readonly string[], options?: ExecOptions & { readonly encoding?: "utf8" }): Promise<ExecResult<string>>;
+  exec(argv: readonly string[], options: ExecOptions & { readonly encoding: "bytes" }): Promise<ExecResult<Uint8Array>>;
+  async exec(
+    argv: readonly string[],
+    options: ExecOptions & { readonly encoding?: "utf8" | "bytes" } = {},
+  ): Promise<ExecResult<string> | ExecResult<Uint8Array>> {
+    const child = await this.spawn(argv, { ...options, stdin: options.input === undefined ? "null" : "pipe" });
+    return collectOutput(child, argv, options);
+  }
+
+  timing(): TimingReport {
+    const phases = [...this.#phases, { name: "run", ms: performance.now() - this.#lastPhase }];
+    void this.#startedAt;
+    return { phases, counters: { "crashes survived": crashCount(this.#view) } };
+  }
+
+  #checkOpen(): void {
+    if (this.#closing === undefined) return;
+    throw new CoppiceError({ code: "CLOSED", part: "machine", reason: "it has been closed" });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#shutDown();
+    return this.#closing;
+  }
+
+  async #shutDown(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SHUTDOWN_MS);
+    });
+    await Promise.race([this.#calls.call("shutdown", []).then(() => undefined), patience]).catch(() => undefined);
+    clearTimeout(timer);
+    stopMachine(this.#view);
+    await Promise.all(this.#threads.map((thread) => thread.end()));
+    this.#close();
+    this.#calls.close();
+  }
 }

@@ -1,0 +1,126 @@
+/** futex(2). */
+
+import { errno } from "../base/errno.ts";
+import type { CallHandler, SystemCall } from "../kernel/call.ts";
+import {
+  endFutexWait,
+  enqueueFutex,
+  FUTEX_BITSET_ALL,
+  futexCondition,
+  type FutexKey,
+  futexKey,
+  isWoken,
+  requeueFutex,
+  wakeFutex,
+} from "../kernel/futex.ts";
+import { spaceRoot } from "../kernel/memory/address-space.ts";
+import { translate } from "../kernel/memory/page-table.ts";
+import { Kernel, Task } from "../kernel/task.ts";
+import { kernelOf } from "../kernel/process.ts";
+import { threadOf } from "../kernel/thread.ts";
+import { type CallRow, flagSet, partial } from "./row.ts";
+import { readTimespec } from "./time-values.ts";
+import { readUser, spaceOf } from "./user.ts";
+
+const OP = {
+  WAIT: 0,
+  WAKE: 1,
+  REQUEUE: 3,
+  CMP_REQUEUE: 4,
+  WAKE_OP: 5,
+  WAIT_BITSET: 9,
+  WAKE_BITSET: 10,
+} as const;
+const FUTEX_PRIVATE_FLAG = 128;
+const FUTEX_CLOCK_REALTIME = 256;
+const COMMAND = 127;
+
+/** Where the word at `address` lies, its page present. Throws EINVAL if it is not aligned, EFAULT. */
+function locate(call: SystemCall, address: number): number {
+  if (address % 4 !== 0) throw errno.EINVAL;
+  readUser(call, address, 4);
+  const physical = translate(call.tx, spaceRoot(call.tx, spaceOf(call)), address, false);
+  if (physical < 0) throw errno.EFAULT;
+  return physical;
+}
+
+function keyOf(call: SystemCall, address: number): FutexKey {
+  return futexKey(call.tx, spaceOf(call), address, (call.int(1) & FUTEX_PRIVATE_FLAG) !== 0);
+}
+
+/** The monotonic time at which a wait ends. WAIT takes a length, WAIT_BITSET a moment of one of two clocks. */
+function endOfWait(call: SystemCall, command: number): number {
+  if (call.address(3) === 0) return Number.POSITIVE_INFINITY;
+  const time = readTimespec(call, call.address(3));
+  if (command === OP.WAIT) return call.now() + time;
+  const { clock } = threadOf(call.tx);
+  if ((call.int(1) & FUTEX_CLOCK_REALTIME) !== 0) return call.now() + time - clock.realtime();
+  return time + Kernel.bootedAt.get(call.tx, kernelOf(call.tx));
+}
+
+function wait(call: SystemCall, command: number, bitset: number): number {
+  const { tx, task } = call;
+  if (bitset === 0) throw errno.EINVAL;
+  const end = endOfWait(call, command);
+  if (Task.futexWaiter.get(tx, task) === 0) {
+    const physical = locate(call, call.address(0));
+    enqueueFutex(tx, task, keyOf(call, call.address(0)), physical, call.int(2), bitset);
+    call.step();
+  }
+  if (isWoken(tx, task)) {
+    endFutexWait(tx, task);
+    return 0;
+  }
+  const deadline = call.deadlineAt(end);
+  if (call.now() >= deadline) {
+    // A result, not a throw: the waiter must be gone with it.
+    return endFutexWait(tx, task) ? 0 : -errno.ETIMEDOUT.code;
+  }
+  throw call.waitFor(futexCondition(tx, task));
+}
+
+const futex: CallHandler = (call) => {
+  const command = call.int(1) & COMMAND;
+  const count = call.int(2);
+  switch (command) {
+    case OP.WAIT:
+      return wait(call, command, FUTEX_BITSET_ALL);
+    case OP.WAIT_BITSET:
+      return wait(call, command, call.int(5));
+    case OP.WAKE:
+    case OP.WAKE_BITSET: {
+      const bitset = command === OP.WAKE ? FUTEX_BITSET_ALL : call.int(5);
+      if (bitset === 0) throw errno.EINVAL;
+      locate(call, call.address(0));
+      return wakeFutex(call.tx, keyOf(call, call.address(0)), count, bitset);
+    }
+    case OP.REQUEUE:
+    case OP.CMP_REQUEUE: {
+      if (count < 0 || call.int(3) < 0) throw errno.EINVAL;
+      const physical = locate(call, call.address(0));
+      locate(call, call.address(4));
+      const expected = command === OP.CMP_REQUEUE ? call.int(5) : undefined;
+      const from = keyOf(call, call.address(0));
+      const to = keyOf(call, call.address(4));
+      return requeueFutex(call.tx, from, to, count, call.int(3), physical, expected);
+    }
+    default:
+      throw errno.ENOSYS;
+  }
+};
+
+const FLAGS = flagSet(
+  { FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME },
+  { mask: COMMAND, names: Object.entries(OP).map(([name, value]) => [`FUTEX_${name}`, value] as const) },
+);
+
+export const futexRows: readonly CallRow[] = [
+  partial(
+    98,
+    "futex",
+    ["address", FLAGS, "unsigned", "address", "address", "hex"],
+    "no priority inheritance, no WAKE_OP",
+    futex,
+    { wait: "enqueue" },
+  ),
+];

@@ -1,0 +1,210 @@
+/** System calls about time: clocks, sleeping, interval timers. */
+
+import { errno } from "../base/errno.ts";
+import type { CallHandler, SystemCall } from "../kernel/call.ts";
+import { WOULD_BLOCK } from "../kernel/request.ts";
+import { Kernel, Process, Task } from "../kernel/task.ts";
+import { kernelOf } from "../kernel/process.ts";
+import { threadOf } from "../kernel/thread.ts";
+import { armRealTimer, realTimerOf } from "../kernel/real-timer.ts";
+import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
+import { pairBytes, readTimespec, readTimeval, writeTimespec, writeTimeval } from "./time-values.ts";
+import { writeUser } from "./user.ts";
+
+const CLOCK = {
+  CLOCK_REALTIME: 0,
+  CLOCK_MONOTONIC: 1,
+  CLOCK_PROCESS_CPUTIME_ID: 2,
+  CLOCK_THREAD_CPUTIME_ID: 3,
+  CLOCK_MONOTONIC_RAW: 4,
+  CLOCK_REALTIME_COARSE: 5,
+  CLOCK_MONOTONIC_COARSE: 6,
+  CLOCK_BOOTTIME: 7,
+} as const;
+const TIMER_ABSTIME = 1;
+const ITIMER_REAL = 0;
+const NS = 1e9;
+
+/** Time on harts of the calling task, or of all tasks of its process that live and have lived, ns. */
+function cpuTime(call: SystemCall, ofProcess: boolean): number {
+  const { tx, task, process } = call;
+  if (!ofProcess) return Task.runTime.get(tx, task);
+  let time = Process.userTime.get(tx, process);
+  for (let each = Process.tasks.first(tx, process); each !== 0; ) {
+    time += Task.runTime.get(tx, each);
+    each = tx.words[each + Task.taskLinks.word]! as Task;
+  }
+  return time;
+}
+
+function readClock(call: SystemCall, clock: number): number {
+  const { tx } = call;
+  switch (clock) {
+    case CLOCK.CLOCK_REALTIME:
+    case CLOCK.CLOCK_REALTIME_COARSE:
+      return threadOf(tx).clock.realtime();
+    case CLOCK.CLOCK_MONOTONIC:
+    case CLOCK.CLOCK_MONOTONIC_RAW:
+    case CLOCK.CLOCK_MONOTONIC_COARSE:
+    case CLOCK.CLOCK_BOOTTIME:
+      return call.now() - Kernel.bootedAt.get(tx, kernelOf(tx));
+    case CLOCK.CLOCK_PROCESS_CPUTIME_ID:
+      return cpuTime(call, true);
+    case CLOCK.CLOCK_THREAD_CPUTIME_ID:
+      return cpuTime(call, false);
+    default:
+      throw errno.EINVAL;
+  }
+}
+
+const clockGettime: CallHandler = (call) => {
+  const time = readClock(call, call.int(0));
+  writeTimespec(call, call.address(1), time);
+  return 0;
+};
+
+const clockGetres: CallHandler = (call) => {
+  readClock(call, call.int(0));
+  if (call.address(1) !== 0) writeTimespec(call, call.address(1), 1);
+  return 0;
+};
+
+const gettimeofday: CallHandler = (call) => {
+  if (call.address(0) !== 0) writeTimeval(call, call.address(0), threadOf(call.tx).clock.realtime());
+  if (call.address(1) !== 0) writeUser(call, call.address(1), new Uint8Array(8));
+  return 0;
+};
+
+const setClock: CallHandler = () => {
+  // The clock is the host's; nobody in the machine may set it.
+  throw errno.EPERM;
+};
+
+/** Sleeps until the monotonic time `until`; writes what remains when a handler interrupts. */
+function sleepUntil(call: SystemCall, until: number, remainder: number): number {
+  const deadline = call.deadlineAt(until);
+  if (call.now() >= deadline) return 0;
+  // What remains is known before the wait only as an upper bound; it is written again at each attempt.
+  if (remainder !== 0 && Number.isFinite(deadline))
+    writeTimespec(call, remainder, Math.max(0, deadline - call.now()));
+  throw WOULD_BLOCK;
+}
+
+const nanosleep: CallHandler = (call) => {
+  const length = readTimespec(call, call.address(0));
+  return sleepUntil(call, call.now() + length, 0);
+};
+
+const clockNanosleep: CallHandler = (call) => {
+  const clock = call.int(0);
+  if (clock === CLOCK.CLOCK_THREAD_CPUTIME_ID) throw errno.EINVAL;
+  const now = readClock(call, clock);
+  const time = readTimespec(call, call.address(2));
+  const length = (call.int(1) & TIMER_ABSTIME) !== 0 ? time - now : time;
+  return sleepUntil(call, call.now() + Math.max(0, length), 0);
+};
+
+const getitimer: CallHandler = (call) => {
+  if (call.int(0) < 0 || call.int(0) > 2) throw errno.EINVAL;
+  writeUser(call, call.address(1), timerBytes(call, call.int(0)));
+  return 0;
+};
+
+/** struct itimerval of the process's real timer; the other two are never armed. */
+function timerBytes(call: SystemCall, which: number): Uint8Array {
+  const bytes = new Uint8Array(32);
+  if (which !== ITIMER_REAL) return bytes;
+  const { left, interval } = realTimerOf(call.tx, call.process, call.now());
+  const micros = (time: number): Uint8Array =>
+    pairBytes(Math.floor(time / NS), Math.floor((time % NS) / 1000));
+  bytes.set(micros(interval), 0);
+  // A timer that has not fired yet never shows zero.
+  bytes.set(micros(left > 0 ? Math.max(left, 1000) : 0), 16);
+  return bytes;
+}
+
+const setitimer: CallHandler = (call) => {
+  const which = call.int(0);
+  if (which < 0 || which > 2) throw errno.EINVAL;
+  let interval = 0;
+  let value = 0;
+  if (call.address(1) !== 0) {
+    interval = readTimeval(call, call.address(1));
+    value = readTimeval(call, call.address(1) + 16);
+  }
+  if (call.address(2) !== 0) writeUser(call, call.address(2), timerBytes(call, which));
+  if (which !== ITIMER_REAL) {
+    // Time on a hart is not measured finely enough to fire by.
+    if (value !== 0) throw errno.EINVAL;
+    return 0;
+  }
+  armRealTimer(call.tx, call.process, value === 0 ? 0 : call.now() + value, interval);
+  return 0;
+};
+
+const times: CallHandler = (call) => {
+  const { tx, process } = call;
+  const ticks = (ns: number): number => Math.floor(ns / 1e7);
+  if (call.address(0) !== 0) {
+    const bytes = new Uint8Array(32);
+    bytes.set(pairBytes(ticks(cpuTime(call, true)), 0), 0);
+    bytes.set(pairBytes(ticks(Process.childrenUserTime.get(tx, process)), 0), 16);
+    writeUser(call, call.address(0), bytes);
+  }
+  return ticks(call.now() - Kernel.bootedAt.get(tx, kernelOf(tx)));
+};
+
+const RUSAGE_BYTES = 144;
+const RUSAGE = { RUSAGE_SELF: 0, RUSAGE_CHILDREN: -1, RUSAGE_THREAD: 1 } as const;
+
+/** struct rusage with the given time on harts. */
+export function rusageBytes(userTime: number, minorFaults: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(RUSAGE_BYTES));
+  view.setBigInt64(0, BigInt(Math.floor(userTime / NS)), true);
+  view.setBigInt64(8, BigInt(Math.floor((userTime % NS) / 1000)), true);
+  view.setBigInt64(64, BigInt(minorFaults), true);
+  return new Uint8Array(view.buffer);
+}
+
+const getrusage: CallHandler = (call) => {
+  const { tx, process } = call;
+  switch (call.int(0)) {
+    case RUSAGE.RUSAGE_SELF:
+      writeUser(
+        call,
+        call.address(1),
+        rusageBytes(cpuTime(call, true), Process.minorFaults.get(tx, process)),
+      );
+      return 0;
+    case RUSAGE.RUSAGE_THREAD:
+      writeUser(call, call.address(1), rusageBytes(cpuTime(call, false), 0));
+      return 0;
+    case RUSAGE.RUSAGE_CHILDREN:
+      writeUser(call, call.address(1), rusageBytes(Process.childrenUserTime.get(tx, process), 0));
+      return 0;
+    default:
+      throw errno.EINVAL;
+  }
+};
+
+const CLOCKS = nameSet(CLOCK);
+const ABSTIME = flagSet({ TIMER_ABSTIME });
+const ITIMERS = nameSet({ ITIMER_REAL, ITIMER_VIRTUAL: 1, ITIMER_PROF: 2 });
+
+export const timeRows: readonly CallRow[] = [
+  full(101, "nanosleep", ["timespec", "address"], nanosleep, { wait: "enqueue", restart: "interrupt" }),
+  full(102, "getitimer", [ITIMERS, "address"], getitimer),
+  partial(103, "setitimer", [ITIMERS, "address", "address"], "ITIMER_REAL only", setitimer),
+  unsupported(107, "timer_create", [CLOCKS, "address", "address"], "POSIX timers come later"),
+  partial(112, "clock_settime", [CLOCKS, "timespec"], "the clock is the host's: EPERM", setClock),
+  full(113, "clock_gettime", [CLOCKS, "timespec-out"], clockGettime),
+  full(114, "clock_getres", [CLOCKS, "timespec-out"], clockGetres),
+  full(115, "clock_nanosleep", [CLOCKS, ABSTIME, "timespec", "address"], clockNanosleep, {
+    wait: "enqueue",
+    restart: "interrupt",
+  }),
+  full(153, "times", ["address"], times),
+  full(165, "getrusage", [nameSet(RUSAGE), "address"], getrusage),
+  full(169, "gettimeofday", ["address", "address"], gettimeofday),
+  partial(170, "settimeofday", ["address", "address"], "the clock is the host's: EPERM", setClock),
+];

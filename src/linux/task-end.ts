@@ -1,0 +1,141 @@
+/**
+ * What a task lets go of when it ends, in this order: what its own memory has to be told, its wait, its
+ * descriptors, its file-system context, its address space, its credentials (kernel/process.ts).
+ */
+
+import { errno, Errno } from "../base/errno.ts";
+import { none } from "../heap/record.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { closeFilesStep } from "../kernel/descriptors.ts";
+import { endFutexWait, FUTEX_BITSET_ALL, futexKey, wakeFutex } from "../kernel/futex.ts";
+import { destroyStep, releaseSpace } from "../kernel/memory/address-space.ts";
+import { cancelFork } from "../kernel/memory/fork.ts";
+import { AddressSpace } from "../kernel/memory/records.ts";
+import { getPointer, getU32, putU32 } from "../kernel/memory/user-memory.ts";
+import { registerTaskResource } from "../kernel/process.ts";
+import { Task } from "../kernel/task.ts";
+import { auth } from "../servers/auth/auth.ts";
+import { vfs } from "../servers/vfs/vfs.ts";
+
+const FUTEX_WAITERS = 0x8000_0000;
+const FUTEX_OWNER_DIED = 0x4000_0000;
+const FUTEX_TID_MASK = 0x3fff_ffff;
+/** Entries of a robust list that are followed (ROBUST_LIST_LIMIT of Linux). */
+const ROBUST_MAX = 2048;
+
+/** Does `work` with the task's memory; what the memory does not allow is nobody's problem any more. */
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+  }
+}
+
+/** Marks a robust mutex that the task held as owner-died and wakes one who waits for it. */
+function releaseRobust(tx: Transaction, space: AddressSpace, tid: number, address: number): void {
+  if (address % 4 !== 0) throw errno.EINVAL;
+  const value = getU32(tx, space, address);
+  if ((value & FUTEX_TID_MASK) !== tid) return;
+  putU32(tx, space, address, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0);
+  if ((value & FUTEX_WAITERS) !== 0) wakeFutex(tx, futexKey(tx, space, address, false), 1, FUTEX_BITSET_ALL);
+}
+
+/** Walks the list of robust mutexes (struct robust_list_head) of a task that ends. */
+function walkRobustList(tx: Transaction, task: Task): void {
+  const head = Task.robustList.get(tx, task);
+  const space = Task.space.get(tx, task);
+  const tid = Task.tid.get(tx, task);
+  const offset = getPointer(tx, space, head + 8);
+  const pending = getPointer(tx, space, head + 16);
+  let entry = getPointer(tx, space, head);
+  for (let i = 0; i < ROBUST_MAX && entry !== head && entry !== 0; i++) {
+    const after = getPointer(tx, space, entry);
+    if (entry !== pending) releaseRobust(tx, space, tid, entry + offset);
+    entry = after;
+  }
+  if (pending !== 0) releaseRobust(tx, space, tid, pending + offset);
+}
+
+registerTaskResource({
+  name: "robust list",
+  release(tx, task) {
+    if (Task.robustList.get(tx, task) === 0) return true;
+    if (Task.tid.get(tx, task) !== 0) attempt(() => walkRobustList(tx, task));
+    Task.robustList.set(tx, task, 0);
+    return false;
+  },
+});
+
+registerTaskResource({
+  name: "child tid",
+  release(tx, task) {
+    const address = Task.clearTid.get(tx, task);
+    if (address === 0) return true;
+    Task.clearTid.set(tx, task, 0);
+    const space = Task.space.get(tx, task);
+    // Nobody is left to read it if the space goes too.
+    if (Task.tid.get(tx, task) !== 0 && AddressSpace.references.get(tx, space) > 1) {
+      attempt(() => {
+        putU32(tx, space, address, 0);
+        wakeFutex(tx, futexKey(tx, space, address, false), 1, FUTEX_BITSET_ALL);
+      });
+    }
+    return false;
+  },
+});
+
+registerTaskResource({
+  name: "futex wait",
+  release(tx, task) {
+    if (Task.futexWaiter.get(tx, task) === 0) return true;
+    endFutexWait(tx, task);
+    return false;
+  },
+});
+
+registerTaskResource({
+  name: "descriptors",
+  release(tx, task) {
+    const files = Task.files.get(tx, task);
+    if (files === 0) return true;
+    if (closeFilesStep(tx, files)) Task.files.set(tx, task, none());
+    return false;
+  },
+});
+
+registerTaskResource({
+  name: "file-system context",
+  release(tx, task) {
+    const context = Task.fs.get(tx, task);
+    if (context === 0) return true;
+    Task.fs.set(tx, task, none());
+    vfs.dropContext(tx, context);
+    return false;
+  },
+});
+
+registerTaskResource({
+  name: "address space",
+  release(tx, task) {
+    const space = Task.space.get(tx, task);
+    if (space === 0) return true;
+    const forked = AddressSpace.forkOf.get(tx, space);
+    if (forked !== 0) cancelFork(tx, space, AddressSpace.claim.get(tx, forked));
+    else if (AddressSpace.references.get(tx, space) === 0) {
+      if (destroyStep(tx, space)) Task.space.set(tx, task, none());
+    } else if (!releaseSpace(tx, space)) Task.space.set(tx, task, none());
+    return false;
+  },
+});
+
+registerTaskResource({
+  name: "credentials",
+  release(tx, task) {
+    const credentials = Task.credentials.get(tx, task);
+    if (credentials === 0) return true;
+    Task.credentials.set(tx, task, none());
+    auth.drop(tx, credentials);
+    return false;
+  },
+});

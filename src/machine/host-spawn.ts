@@ -1,0 +1,250 @@
+/**
+ * The host starts a program: the operation "spawn".
+ *
+ * A series of transactions. The new task hangs from the call's own task (Task.child) while it is built, and
+ * what has been built is seen there: a call that is run again goes on where it was. When the program cannot
+ * be loaded, the task is started only to end.
+ *
+ * The buffer holds a JSON object (SpawnPayload). Results: pid, then the open files that are the host's ends:
+ * standard input, output, error; or the master of the terminal in place of the first two.
+ */
+
+import { Errno, errno } from "../base/errno.ts";
+import { decodeUtf8, encodeUtf8 } from "../base/text.ts";
+import { none } from "../heap/record.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { SLOT } from "../heap/layout.ts";
+import type { SystemCall } from "../kernel/call.ts";
+import { Credentials } from "../kernel/credentials.ts";
+import { addFile, createFileTable, fileAt, FileTable } from "../kernel/descriptors.ts";
+import { type File, holdFile, kindOf } from "../kernel/file.ts";
+import { HOST_CALL_BYTES, HostCall, type HostCallHandler } from "../kernel/host-call.ts";
+import { buildTask, createProcess, enrollTask, kernelOf, lockTree } from "../kernel/process.ts";
+import { addSegment, clearSegments, pathAt } from "../kernel/request.ts";
+import { startTask } from "../kernel/scheduler.ts";
+import { ATTENTION, Kernel, Limits, Process, SignalHandlers, Task } from "../kernel/task.ts";
+import { loadProgram } from "../linux/exec.ts";
+import { initialLimits } from "../linux/sys-process.ts";
+import { auth } from "../servers/auth/auth.ts";
+import { createPipe } from "../servers/pipe/pipe-server.ts";
+import { openPeer, openPtmx, resizeTerminal } from "../servers/tty/tty-server.ts";
+import type { FsContext } from "../servers/vfs/records.ts";
+import { vfs } from "../servers/vfs/vfs.ts";
+
+/** What the host says about the program to be started. */
+export interface SpawnPayload {
+  readonly argv: readonly string[];
+  /** `NAME=value` each. */
+  readonly env: readonly string[];
+  /** Folders in which a command without a slash is looked for, in order. */
+  readonly path: readonly string[];
+  readonly cwd: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  /** A terminal of this size. */
+  readonly tty?: { readonly columns: number; readonly rows: number };
+}
+
+/** Results of the call, by index. */
+export const SPAWN_RESULT = { pid: 0, input: 1, output: 2, error: 3 } as const;
+
+const O_RDWR = 2;
+const O_NOCTTY = 0o400;
+const TIOCSCTTY = 0x540e;
+const NOFILE = 1024;
+
+export const spawn: HostCallHandler = (call, record) => {
+  const { tx, task } = call;
+  const at = HostCall.buffer.get(tx, record);
+  const payload = JSON.parse(
+    decodeUtf8(tx.memoryBytes.subarray(at, at + HostCall.length.get(tx, record))),
+  ) as SpawnPayload;
+  if (Task.child.get(tx, task) === 0) {
+    build(call, record, payload);
+    call.step();
+  }
+  const child = Task.child.get(tx, task);
+  const table = Task.files.get(tx, child);
+  if (fileAt(tx, table, 0) === 0) {
+    if (payload.tty === undefined) givePipes(tx, record, table);
+    else giveTerminal(tx, record, table, payload.tty);
+    call.step();
+  }
+  if (Task.process.get(tx, child) === 0) {
+    enrol(call, record, child);
+    call.step();
+    if (payload.tty !== undefined) takeTerminal(tx, child, fileAt(tx, table, 0));
+    call.step();
+  }
+  try {
+    enterFolder(call, child, payload.cwd);
+    load(call, child, payload);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    tx.rollback();
+    Task.attention.set(tx, child, ATTENTION.EXIT);
+    lockTree(tx);
+    Process.hostHandle.set(tx, Task.process.get(tx, child), 0);
+    Task.child.set(tx, task, none());
+    startTask(tx, child);
+    call.step();
+    throw error;
+  }
+  Task.child.set(tx, task, none());
+  startTask(tx, child);
+  return 0;
+};
+
+
+/** A task with identity, an empty table of descriptors, and a context at the root of the machine. */
+function build(call: SystemCall, record: HostCall, payload: SpawnPayload): void {
+  const { tx, task } = call;
+  const child = buildTask(tx);
+  Task.child.set(tx, task, child);
+  Task.files.init(tx, child, createFileTable(tx));
+  Task.fs.init(tx, child, vfs.createContext(tx));
+  let credentials = auth.createInitial(tx) as Credentials;
+  const change = (made: number): void => {
+    auth.drop(tx, credentials);
+    credentials = made as Credentials;
+  };
+  if (payload.uid !== 0 || payload.gid !== 0 || payload.groups.length > 0) {
+    const raw = new Uint8Array(Uint32Array.from(payload.groups).buffer);
+    const at = HostCall.buffer.get(tx, record) + HOST_CALL_BYTES - 4096;
+    tx.memoryBytes.set(raw, at);
+    clearSegments(tx);
+    if (raw.length > 0) addSegment(tx, at, raw.length);
+    change(auth.setgroups(tx, credentials, payload.groups.length));
+    change(auth.setresgid(tx, credentials, payload.gid, payload.gid, payload.gid));
+    change(auth.setresuid(tx, credentials, payload.uid, payload.uid, payload.uid));
+  }
+  Task.credentials.init(tx, child, credentials);
+}
+
+function keep(tx: Transaction, record: HostCall, index: number, file: number): void {
+  HostCall.results.set(tx, record, index, file);
+}
+
+/** Descriptors 0, 1 and 2 are pipes whose other ends the host keeps. */
+function givePipes(tx: Transaction, record: HostCall, table: FileTable): void {
+  FileTable.lock.acquire(tx, table);
+  const [inputReader, inputWriter] = createPipe(tx, 0);
+  const [outputReader, outputWriter] = createPipe(tx, 0);
+  const [errorReader, errorWriter] = createPipe(tx, 0);
+  addFile(tx, table, inputReader, false, NOFILE);
+  addFile(tx, table, outputWriter, false, NOFILE);
+  addFile(tx, table, errorWriter, false, NOFILE);
+  keep(tx, record, SPAWN_RESULT.input, inputWriter);
+  keep(tx, record, SPAWN_RESULT.output, outputReader);
+  keep(tx, record, SPAWN_RESULT.error, errorReader);
+}
+
+/** Descriptors 0, 1 and 2 are a terminal whose master the host keeps. */
+function giveTerminal(
+  tx: Transaction,
+  record: HostCall,
+  table: FileTable,
+  size: { readonly columns: number; readonly rows: number },
+): void {
+  FileTable.lock.acquire(tx, table);
+  const master = openPtmx(tx, O_RDWR | O_NOCTTY);
+  const slave = openPeer(tx, master, O_RDWR | O_NOCTTY);
+  resizeTerminal(tx, master, size.rows, size.columns);
+  for (let descriptor = 0; descriptor < 3; descriptor++) {
+    if (descriptor > 0) holdFile(tx, slave);
+    addFile(tx, table, slave, false, NOFILE);
+  }
+  keep(tx, record, SPAWN_RESULT.input, master);
+  keep(tx, record, SPAWN_RESULT.output, master);
+  keep(tx, record, SPAWN_RESULT.error, 0);
+}
+
+/** Makes the task the first of a new process, leader of its own session. */
+function enrol(call: SystemCall, record: HostCall, child: Task): void {
+  const { tx } = call;
+  const kernel = lockTree(tx);
+  const process = createProcess(tx, Kernel.init.get(tx, kernel), call.now());
+  const pid = Process.pid.get(tx, process);
+  Process.group.set(tx, process, pid);
+  Process.session.set(tx, process, pid);
+  Process.hostHandle.set(tx, process, 1);
+  Process.uid.set(tx, process, Credentials.uid.get(tx, Task.credentials.get(tx, child)));
+  const limits = Limits.allocate(tx);
+  const values = new Int32Array(initialLimits().buffer);
+  for (const [index, value] of values.entries()) Limits.values.init(tx, limits, index, value);
+  Process.limits.set(tx, process, limits);
+  const handlers = SignalHandlers.allocate(tx);
+  SignalHandlers.references.init(tx, handlers, 1);
+  Process.handlers.set(tx, process, handlers);
+  enrollTask(tx, process, child);
+  HostCall.results.set(tx, record, SPAWN_RESULT.pid, pid);
+}
+
+/** Makes the terminal the controlling one of the new process's session. */
+function takeTerminal(tx: Transaction, child: Task, slave: File): void {
+  const owner = tx.slotAt + SLOT.owner;
+  tx.words[owner] = child;
+  try {
+    kindOf(tx, slave).ioctl?.(tx, slave, TIOCSCTTY, 0);
+  } finally {
+    tx.words[owner] = 0;
+  }
+}
+
+function placeFor(tx: Transaction, child: Task, path: string): [FsContext, Credentials, File, number, number] {
+  const bytes = encodeUtf8(path);
+  if (bytes.length > 4095) throw errno.ENAMETOOLONG;
+  tx.bytes.set(bytes, pathAt(tx, 0));
+  return [Task.fs.get(tx, child), Task.credentials.get(tx, child), none(), 0, bytes.length];
+}
+
+/** The working folder, made if it is missing. */
+function enterFolder(call: SystemCall, child: Task, cwd: string): void {
+  const { tx } = call;
+  try {
+    vfs.chdir(tx, ...placeFor(tx, child, cwd));
+    call.step();
+    return;
+  } catch (error) {
+    if (error !== errno.ENOENT) throw error;
+    tx.rollback();
+  }
+  const kernel = kernelOf(tx);
+  const parts = cwd.split("/").filter((part) => part !== "");
+  for (let i = 1; i <= parts.length; i++) {
+    try {
+      const place = placeFor(tx, child, `/${parts.slice(0, i).join("/")}`);
+      place[1] = Kernel.hostCredentials.get(tx, kernel);
+      vfs.mkdir(tx, ...place, 0o755);
+      call.step();
+    } catch (error) {
+      if (error !== errno.EEXIST) throw error;
+      tx.rollback();
+    }
+  }
+  vfs.chdir(tx, ...placeFor(tx, child, cwd));
+  call.step();
+}
+
+/** Finds the command as a shell does, and loads it. ENOENT if it is nowhere, EACCES if it may not be run. */
+function load(call: SystemCall, child: Task, payload: SpawnPayload): void {
+  const { tx } = call;
+  const command = payload.argv[0] ?? "";
+  const candidates = command.includes("/") ? [command] : payload.path.map((folder) => `${folder}/${command}`);
+  const argv = payload.argv.map(encodeUtf8);
+  const envp = payload.env.map(encodeUtf8);
+  let refused: Errno = errno.ENOENT;
+  for (const candidate of candidates) {
+    try {
+      const place = placeFor(tx, child, candidate);
+      loadProgram(tx, child, { place, name: encodeUtf8(candidate), argv, envp });
+      return;
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error;
+      tx.rollback();
+      if (error !== errno.ENOENT && error !== errno.ENOTDIR) refused = error;
+    }
+  }
+  throw refused;
+}

@@ -1,0 +1,99 @@
+/**
+ * The state of a new machine, built in one thread before any other exists. What follows, in this order, is the
+ * whole boot: laying out both buffers, then the records of each part, then (by the first host call, on a hart)
+ * the mounts.
+ */
+
+import { encodeUtf8 } from "../base/text.ts";
+import { createHeap } from "../heap/heap.ts";
+import { Transaction } from "../heap/transaction.ts";
+import { createHostIo } from "../kernel/block-io.ts";
+import { createFutexes } from "../kernel/futex.ts";
+import { createHostCalls, HOST_CALLS } from "../kernel/host-call.ts";
+import { createLedger } from "../kernel/ledger.ts";
+import { hartBlock, hostCallBuffer, memoryLayout, placeMemory } from "../kernel/memory/layout.ts";
+import { placeSafepoints } from "../kernel/memory/safepoint.ts";
+import { type Placements, placeServers } from "../kernel/placement.ts";
+import { placeThreads } from "../kernel/placement/threads.ts";
+import { createKernel, kernelOf } from "../kernel/process.ts";
+import { createScheduler, Hart, hartOf } from "../kernel/scheduler.ts";
+import { Kernel } from "../kernel/task.ts";
+import type { KernelThread } from "../kernel/thread.ts";
+import { tier0TableBytes, writeTier0Tables } from "../riscv/tier0-tables.ts";
+import { type WasmMemory, WebAssembly } from "../riscv/wasm/api.ts";
+import { createAuth } from "../servers/auth/auth.ts";
+import { placeFifos } from "../servers/pipe/fifo.ts";
+import { placeTerminals } from "../servers/tty/tty.ts";
+import { createVfs } from "../servers/vfs/boot.ts";
+import { placeLife } from "./life.ts";
+
+/** The slot from which the state is built, and the first slot of the harts. */
+export const BOOT_SLOT = 0;
+export const FIRST_HART_SLOT = 1;
+/** Slots beyond those of the harts: requests that are lent to servers with threads of their own. */
+const SPARE_SLOTS = 8;
+const WASM_PAGE = 65536;
+
+export interface SystemOptions {
+  /** Bytes of guest memory, a multiple of 64 KiB. */
+  readonly memory: number;
+  /** Bytes of the heap. */
+  readonly heap: number;
+  readonly harts: number;
+  /** Tasks that can exist at once. */
+  readonly tasksMax: number;
+  readonly hostname: string;
+  /** Number of the device that holds the root image; left out: the root is empty memory. */
+  readonly rootDevice?: number;
+  readonly placements?: Placements;
+}
+
+export interface SystemBuffers {
+  readonly heap: SharedArrayBuffer;
+  readonly memory: WasmMemory;
+}
+
+/** Builds the state. `threadFor` gives the thread that the transaction works for, once there is a heap. */
+export function createSystem(options: SystemOptions, thread: KernelThread): SystemBuffers {
+  const pages = options.memory / WASM_PAGE;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const heap = createHeap({ bytes: options.heap, slots: FIRST_HART_SLOT + options.harts + SPARE_SLOTS });
+  const tx = new Transaction({ heap, memory: memory.buffer as SharedArrayBuffer }, BOOT_SLOT, thread);
+
+  placeThreads(tx);
+  placeLife(tx);
+  placeMemory(tx, {
+    harts: options.harts,
+    tier0Bytes: tier0TableBytes(),
+    tasksMax: options.tasksMax,
+    hostCalls: HOST_CALLS,
+  });
+  placeSafepoints(tx);
+  const { tier0, tier0Bytes } = memoryLayout(tx);
+  writeTier0Tables(tx.memoryBytes.subarray(tier0, tier0 + tier0Bytes));
+
+  createLedger(tx);
+  createKernel(tx, options.tasksMax, thread.clock.monotonic());
+  createScheduler(tx, options.harts, options.tasksMax);
+  for (let i = 0; i < options.harts; i++) Hart.blockAt.init(tx, hartOf(tx, i), hartBlock(tx, i) / 4);
+  nameMachine(tx, options.hostname);
+  createFutexes(tx);
+  createHostIo(tx);
+  placeServers(tx, options.placements ?? {});
+  createAuth(tx);
+  placeFifos(tx);
+  placeTerminals(tx);
+  tx.commit();
+  createVfs(tx, options.rootDevice === undefined ? {} : { device: options.rootDevice });
+  tx.commit();
+  createHostCalls(tx, (index) => hostCallBuffer(tx, index));
+  return { heap, memory };
+}
+
+
+function nameMachine(tx: Transaction, hostname: string): void {
+  const kernel = kernelOf(tx);
+  const put = (at: number, text: string): void => void tx.bytes.set(encodeUtf8(text).subarray(0, 64), at * 4);
+  put(Kernel.hostname.at(kernel, 0), hostname);
+  put(Kernel.domainname.at(kernel, 0), "(none)");
+}
