@@ -1,19 +1,28 @@
 /**
- * Fifos found by name: the vfs server finds the inode, the pipe server keeps the bytes. Opening one waits for
- * its other end, and the opener counts as an end meanwhile.
+ * Special files found by name: the vfs server finds the inode, another server stands behind it. Here the two
+ * are joined: fifos with the pipe server, terminals with the terminal server.
+ *
+ * Opening a fifo waits for its other end, and the opener counts as an end meanwhile.
  */
 
+import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import type { SystemCall } from "../kernel/call.ts";
-import { File, FILE_KINDS } from "../kernel/file.ts";
-import { END } from "../servers/pipe/pipe.ts";
+import { type SystemCall } from "../kernel/call.ts";
+import { File, FILE_KINDS, type FileKindName } from "../kernel/file.ts";
+import { jobControl } from "../kernel/job-control.ts";
+import { auth } from "../servers/auth/auth.ts";
+import { CAP } from "../servers/auth/capabilities.ts";
+import { END, type Pipe } from "../servers/pipe/pipe.ts";
 import { pipeServer } from "../servers/pipe/pipe-server.ts";
-import type { Pipe } from "../servers/pipe/pipe.ts";
+import { ttyServer } from "../servers/tty/tty-server.ts";
+import { SIDE, Tty } from "../servers/tty/tty.ts";
 import { registerOpener } from "../servers/vfs/open.ts";
+import { Inode } from "../servers/vfs/records.ts";
 import { O, O_ACCMODE } from "./abi-file.ts";
 
 const FIFO = FILE_KINDS.indexOf("fifo");
 const pipes = pipeServer.operations;
+const ttys = ttyServer.operations;
 const END_BITS = 2;
 const ENDS: number = END.READ | END.WRITE;
 
@@ -31,6 +40,53 @@ registerOpener("fifo", (tx, file, inode, flags) => {
   File.object.init(tx, file, pipe);
   File.detail.init(tx, file, ends | (since << END_BITS));
 });
+
+/** Major numbers of devices.txt: the terminals that stand for others, and the slaves. */
+const TTY_MAJOR = 5;
+const PTS_MAJOR = 136;
+const MINOR = { TTY: 0, CONSOLE: 1, PTMX: 2 } as const;
+
+function minorOf(tx: Transaction, inode: Inode): number {
+  const device = Inode.rdev.get(tx, inode);
+  return (device & 0xff) | ((device >>> 12) & 0xf_ff00);
+}
+
+function become(tx: Transaction, file: File, kind: FileKindName, object: number, detail: number): void {
+  File.kind.init(tx, file, FILE_KINDS.indexOf(kind));
+  File.object.init(tx, file, object);
+  File.detail.init(tx, file, detail);
+}
+
+function isPrivileged(tx: Transaction, file: File): number {
+  return auth.isCapable(tx, File.credentials.get(tx, file), CAP.SYS_ADMIN);
+}
+
+registerOpener(`char ${TTY_MAJOR}`, (tx, file, inode) => {
+  const minor = minorOf(tx, inode);
+  if (minor === MINOR.PTMX) {
+    become(tx, file, "tty", ttys.openMaster(tx), SIDE.MASTER);
+    return;
+  }
+  if (minor !== MINOR.TTY && minor !== MINOR.CONSOLE) throw errno.ENXIO;
+  const tty = jobControl().callerTerminal(tx) as Tty;
+  if (tty === 0 || !Tty.isLive(tx, tty)) throw errno.ENXIO;
+  become(tx, file, "tty", ttys.openAgain(tx, tty, isPrivileged(tx, file)), SIDE.SLAVE);
+});
+
+registerOpener(`char ${PTS_MAJOR}`, (tx, file, inode, flags) => {
+  const tty = ttys.openSlave(tx, minorOf(tx, inode), (flags & O.NOCTTY) !== 0, isPrivileged(tx, file));
+  become(tx, file, "tty", tty, SIDE.SLAVE);
+});
+
+/**
+ * Before an open with `flags` takes any lock: the lock of the process tree, if the caller may come by a
+ * controlling terminal, since a terminal's opener is called with locks that rank behind it.
+ */
+export function prepareOpen(tx: Transaction, flags: number): void {
+  if ((flags & (O.NOCTTY | O.PATH)) !== 0) return;
+  const job = jobControl();
+  if (job.callerLeadsSession(tx) && job.callerTerminal(tx) === 0) job.lock(tx);
+}
 
 /**
  * What is left to wait for after `vfs.open` has opened `file` with `flags`: OPENED, or a ticket; then the

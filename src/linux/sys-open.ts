@@ -15,7 +15,7 @@ import { dropFile, File, FILE_KINDS } from "../kernel/file.ts";
 import { Task } from "../kernel/task.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 import { O, O_ACCMODE, O_KNOWN, OPEN_HOW_BYTES, RESOLVE } from "./abi-file.ts";
-import { attachFile, finishOpening, OPENED } from "./attach.ts";
+import { attachFile, finishOpening, OPENED, prepareOpen } from "./attach.ts";
 import { type Place, placeOf } from "./paths.ts";
 import { type CallRow, flagSet, full, partial } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
@@ -76,6 +76,7 @@ function openat(call: SystemCall): number {
   const mode = creates ? call.uint(3) & PERMISSIONS : 0;
   if ((flags & O_ACCMODE) === O_ACCMODE) flags &= ~O.TRUNC;
   checkFlags(flags);
+  prepareOpen(call.tx, flags);
   lockFiles(call.tx, call.task);
   return openPlace(call, placeOf(call, call.int(0), call.address(1)), flags, mode, 0);
 }
@@ -96,6 +97,7 @@ function openat2(call: SystemCall): number {
   const size = call.address(3);
   if (size < OPEN_HOW_BYTES) throw errno.EINVAL;
   if (size > 4096) throw errno.E2BIG;
+  prepareOpen(call.tx, 0);
   lockFiles(call.tx, call.task);
   const how = readStruct(call, call.address(2), size);
   for (let at = OPEN_HOW_BYTES; at < size; at++) if (how.getUint8(at) !== 0) throw errno.E2BIG;

@@ -1,0 +1,109 @@
+/**
+ * The table of system calls: every call of Linux riscv64 (asm-generic/unistd.h, asm/unistd.h), from which
+ * dispatch, `--strace` and docs/SYSCALLS.md are made.
+ */
+
+import { assert } from "../base/assert.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import type { CallHandler, CallTrace, Personality, SystemCall } from "../kernel/call.ts";
+import { low, X } from "../kernel/registers.ts";
+import { Task } from "../kernel/task.ts";
+import { execRows } from "./exec.ts";
+import type { CallRow } from "./row.ts";
+import { unsupportedRows } from "./rows-unsupported.ts";
+import { pushSignalFrame } from "./signal-frame.ts";
+import { cloneRows } from "./sys-clone.ts";
+import { descriptorRows } from "./sys-descriptor.ts";
+import { futexRows } from "./sys-futex.ts";
+import { identityRows } from "./sys-identity.ts";
+import { ioctlRows } from "./sys-ioctl.ts";
+import { memoryRows } from "./sys-memory.ts";
+import { mountRows } from "./sys-mount.ts";
+import { nameRows } from "./sys-name.ts";
+import { openRows } from "./sys-open.ts";
+import { pollRows } from "./sys-poll.ts";
+import { processRows } from "./sys-process.ts";
+import { readWriteRows } from "./sys-read-write.ts";
+import { signalRows } from "./sys-signal.ts";
+import { statRows } from "./sys-stat.ts";
+import { systemRows } from "./sys-system.ts";
+import { timeRows } from "./sys-time.ts";
+import { transferRows } from "./sys-transfer.ts";
+
+/** All rows, by rising number. */
+export const callRows: readonly CallRow[] = [
+  ...cloneRows,
+  ...descriptorRows,
+  ...execRows,
+  ...futexRows,
+  ...identityRows,
+  ...ioctlRows,
+  ...memoryRows,
+  ...mountRows,
+  ...nameRows,
+  ...openRows,
+  ...pollRows,
+  ...processRows,
+  ...readWriteRows,
+  ...signalRows,
+  ...statRows,
+  ...systemRows,
+  ...timeRows,
+  ...transferRows,
+  ...unsupportedRows,
+].sort((a, b) => a.number - b.number);
+
+const byNumber: (CallRow | undefined)[] = [];
+const handlers: (CallHandler | undefined)[] = [];
+for (const row of callRows) {
+  assert(byNumber[row.number] === undefined, `system call ${row.number} has two rows: ${row.name}`);
+  byNumber[row.number] = row;
+  handlers[row.number] = row.handler;
+}
+// An array without holes, so that looking a handler up stays fast.
+for (let number = 0; number < byNumber.length; number++) {
+  byNumber[number] ??= undefined;
+  handlers[number] ??= undefined;
+}
+
+/** The row of system call `number`, if there is such a call. */
+export function rowOf(number: number): CallRow | undefined {
+  return byNumber[number];
+}
+
+/** The row of the call that the task is in. */
+function currentRow(tx: Transaction, task: Task): CallRow | undefined {
+  return rowOf(low(tx, Task.registers.get(tx, task), X.a7));
+}
+
+/** Whether the call is begun again after a handler: with SA_RESTART, or ("always") whatever its flags. */
+export function restarts(call: SystemCall): boolean {
+  return currentRow(call.tx, call.task)?.restart !== "interrupt";
+}
+
+/**
+ * What a call that a signal interrupts answers instead of EINTR or a new beginning: the bytes that it has moved
+ * already; undefined if there are none.
+ */
+export function partialResult(call: SystemCall): number | undefined {
+  const { tx, task } = call;
+  const done = Task.progress.get(tx, task);
+  return done > 0 && currentRow(tx, task)?.countsProgress === true ? done : undefined;
+}
+
+/**
+ * Gives up what earlier attempts of the task's call have left, when it is not going to be resumed: one bounded
+ * step; true when nothing is left.
+ */
+export function abandonStep(tx: Transaction, task: Task): boolean {
+  const row = currentRow(tx, task);
+  if (row?.abandon !== undefined) return row.abandon(tx, task);
+  if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+  if (Task.progressDetail.get(tx, task) !== 0) Task.progressDetail.set(tx, task, 0);
+  return true;
+}
+
+/** Linux riscv64, traced if `trace` is given. */
+export function linuxPersonality(trace?: CallTrace): Personality {
+  return { handlers, pushSignalFrame, restarts, partialResult, abandonStep, trace };
+}
