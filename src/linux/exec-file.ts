@@ -50,13 +50,14 @@ export interface ProgramFiles {
 
 type BytesAt = (offset: number, length: number) => Uint8Array;
 
-/** Runs `use` with a frame as the request's only segment. */
+/** Runs `use` with a frame as the request's only segment, in a transaction of its own: each takes its locks. */
 function withFrame<T>(tx: Transaction, use: () => T): T {
   const frame = allocateFrame(tx);
   clearSegments(tx);
   addSegment(tx, frameAddress(frame), PAGE_SIZE);
   const value = use();
   dropFrame(tx, frame);
+  tx.commit();
   return value;
 }
 
@@ -136,12 +137,15 @@ export function openPrograms(tx: Transaction, task: Task, place: Place, name: Ui
     const file = openProgram(tx, at);
     const exec = execOf(tx, task);
     Exec.program.set(tx, exec, file);
+    // Opening has taken locks that rank behind those of reading.
+    tx.commit();
     const bytesAt = reader(tx, file);
     const head = bytesAt(0, SCRIPT_BYTES);
     if (isElf(head)) {
       const image = parseElf(bytesAt);
       const wanted = image.interpreter;
       const path = wanted && interpreterPath(bytesAt(wanted.offset, wanted.length));
+      tx.commit();
       const owner = ownerOf(tx, file);
       tx.commit();
       const interpreter = path && openInterpreter(tx, task, path);
@@ -166,6 +170,7 @@ export function openPrograms(tx: Transaction, task: Task, place: Place, name: Ui
 function openInterpreter(tx: Transaction, task: Task, path: Uint8Array): ElfImage {
   const file = openProgram(tx, placePath(tx, task, path));
   Exec.interpreter.set(tx, execOf(tx, task), file);
+  tx.commit();
   let image: ElfImage;
   try {
     image = parseElf(reader(tx, file));
