@@ -1,7 +1,8 @@
 /**
  * The new address space of an execve: program, interpreter, stack, break.
  *
- *     0x40_0000_0000 ─ page   top of the stack, which grows down
+ *     0x40_0000_0000 ─ page   the page by which signal handlers return
+ *                             top of the stack, which grows down
  *     mmap base               below the stack's room; the interpreter and mmap go down from here
  *     0x2a_aaaa_a000          a position-independent program that has an interpreter
  *     as linked               a program that is not position-independent
@@ -22,6 +23,7 @@ import type { File } from "../kernel/file.ts";
 import { createSpace, setUpSpace } from "../kernel/memory/address-space.ts";
 import { runChange } from "../kernel/memory/change.ts";
 import { MAP, mmap } from "../kernel/memory/mmap.ts";
+import { mprotect } from "../kernel/memory/protect.ts";
 import { type AddressSpace, MMAP_BASE_DEFAULT } from "../kernel/memory/records.ts";
 import { clearUser, copyToUser, FAULT_IN, faultIn, NEEDS_FAULT } from "../kernel/memory/user-memory.ts";
 import type { Task } from "../kernel/task.ts";
@@ -29,6 +31,7 @@ import { PROT } from "./abi-memory.ts";
 import type { ElfImage, LoadSegment } from "./elf.ts";
 import type { ProgramFiles } from "./exec-file.ts";
 import { Exec, execOf } from "./exec-record.ts";
+import { TRAMPOLINE, TRAMPOLINE_CODE } from "./signal-frame.ts";
 
 /** Where the stack ends. */
 export const STACK_TOP: number = VA_LIMIT - PAGE_SIZE;
@@ -185,11 +188,21 @@ export function loadImages(tx: Transaction, task: Task, files: ProgramFiles, sta
   }
   // Above a program as linked; one that lies directly below the area for mmap has no room for a break above it.
   const breakStart = bias !== 0 && interpreter === undefined ? PROGRAM_BASE : image.end + bias;
+  mapTrampoline(tx, task, space);
   setUpSpace(tx, space, { breakStart, mmapBase: base });
   tx.commit();
   if (start % 2 !== 0 || !(start < VA_LIMIT)) throw errno.ENOEXEC;
   const headers = image.programHeadersAddress === 0 ? 0 : image.programHeadersAddress + bias;
   return { space, start, programEntry: image.entry + bias, programHeaders: headers, interpreterBase };
+}
+
+/** Maps the page by which signal handlers return (signal-frame.ts). */
+function mapTrampoline(tx: Transaction, task: Task, space: AddressSpace): void {
+  mapAnonymous(tx, task, space, TRAMPOLINE, PAGE_SIZE, PROT.READ | PROT.WRITE);
+  const code = new Uint8Array(Uint32Array.from(TRAMPOLINE_CODE).buffer);
+  inSpace(tx, space, () => copyToUser(tx, space, TRAMPOLINE, code));
+  runChange(tx, space, task, () => mprotect(tx, space, TRAMPOLINE, PAGE_SIZE, PROT.READ | PROT.EXEC, task));
+  tx.commit();
 }
 
 /** Maps the stack and copies `bytes` to its top end, which is STACK_TOP. */

@@ -57,7 +57,7 @@ interface CloneRequest {
 }
 
 /** Phases of Task.progressDetail while a clone is under way. */
-const PHASE = { FILES: 0, SPACE: 1, ENROL: 2 } as const;
+const PHASE = { IDENTITY: 1, FILES: 2, SPACE: 3, ENROL: 4 } as const;
 
 function checkFlags(flags: number): void {
   const has = (flag: number): boolean => (flags & flag) !== 0;
@@ -66,30 +66,38 @@ function checkFlags(flags: number): void {
   if (has(CLONE.CLONE_THREAD) && !has(CLONE.CLONE_SIGHAND)) throw errno.EINVAL;
 }
 
-/** Begins: a task with all that takes one step. */
+/** Begins: a task with its table of descriptors and its address space, shared or still to be copied. */
 function build(call: SystemCall, flags: number): void {
   const { tx, task } = call;
   const child = buildTask(tx);
   Task.child.set(tx, task, child);
-  Task.progressDetail.set(tx, task, PHASE.FILES);
+  Task.progressDetail.set(tx, task, PHASE.IDENTITY);
   const files = Task.files.get(tx, task);
   if ((flags & CLONE.CLONE_FILES) !== 0) {
     holdFileTable(tx, files);
     Task.files.init(tx, child, files);
   } else Task.files.init(tx, child, createFileTable(tx));
-  const context = Task.fs.get(tx, task);
-  if ((flags & CLONE.CLONE_FS) !== 0) {
-    vfs.holdContext(tx, context);
-    Task.fs.init(tx, child, context);
-  } else Task.fs.init(tx, child, vfs.copyContext(tx, context));
   const space = Task.space.get(tx, task);
   if ((flags & CLONE.CLONE_VM) !== 0) {
     holdSpace(tx, space);
     Task.space.init(tx, child, space);
   } else Task.space.init(tx, child, beginFork(tx, space, task));
+  call.step();
+}
+
+/** Where the task is in the file system, and who it is. */
+function giveIdentity(call: SystemCall, flags: number): void {
+  const { tx, task } = call;
+  const child = Task.child.get(tx, task);
+  const context = Task.fs.get(tx, task);
+  if ((flags & CLONE.CLONE_FS) !== 0) {
+    vfs.holdContext(tx, context);
+    Task.fs.set(tx, child, context);
+  } else Task.fs.set(tx, child, vfs.copyContext(tx, context));
   const credentials = Task.credentials.get(tx, task);
   auth.hold(tx, credentials);
-  Task.credentials.init(tx, child, credentials);
+  Task.credentials.set(tx, child, credentials);
+  Task.progressDetail.set(tx, task, PHASE.FILES);
   call.step();
 }
 
@@ -203,6 +211,7 @@ function doClone(call: SystemCall, request: CloneRequest): number {
     build(call, flags);
   }
   const child = Task.child.get(tx, task);
+  if (Task.progressDetail.get(tx, task) === PHASE.IDENTITY) giveIdentity(call, flags);
   if (Task.progressDetail.get(tx, task) === PHASE.FILES) {
     if ((flags & CLONE.CLONE_FILES) === 0) {
       while (!copyFilesStep(tx, Task.files.get(tx, task), Task.files.get(tx, child))) call.step();
