@@ -1,0 +1,34 @@
+id
+id daemon
+getent passwd root nobody
+getent group staff
+getent passwd nosuchuser
+echo "status $?"
+getent hosts localhost
+su -s /bin/sh nobody -c 'id -un; echo $HOME'
+echo "status $?"
+setpriv --reuid daemon --regid daemon --init-groups id
+setpriv --reuid 1234 --clear-groups id
+runuser -u nobody -- id -un
+echo "status $?"
+useradd -m -s /bin/bash alice
+id alice
+grep alice /etc/passwd | cut -d: -f 1,3-
+ls -ld ~alice | cut -c 1-10
+groupadd -g 3000 makers
+usermod -aG makers alice
+id alice
+groups alice
+userdel -r alice
+id alice
+echo "status $?"
+passwd -S root
+useradd root
+echo "status $?"
+su nosuchuser
+echo "status $?"
+groupdel makers
+nologin
+echo "status $?"
+chage -l root | head -1
+hostname > /dev/null && echo named

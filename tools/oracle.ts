@@ -1,0 +1,183 @@
+/**
+ * The oracle: what the scenarios print under real execution.
+ *
+ *     node tools/oracle.ts record [NAME…]   runs them and writes test/scenarios/golden (as root)
+ *     node tools/oracle.ts check [NAME…]    runs them and compares with the recorded answers
+ *     node tools/oracle.ts list [NAME…]
+ *     node tools/oracle.ts show NAME…       runs them and prints the outcome
+ *
+ * A NAME is a scenario or the start of names. `record` runs each scenario twice and refuses an answer that
+ * differs from one run to the next. The image `debian` must have been built. docs/design/oracle.md says how
+ * answers come to be trusted.
+ */
+
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { findImage } from "../src/image/images.ts";
+import { scenarios } from "../test/scenarios/all.ts";
+import { chrootRunner, OracleUnavailable } from "./oracle/chroot.ts";
+import { compareOutcomes, runScenario, type Runner } from "./oracle/compare.ts";
+import { groupOf, hashBinaries, readGolden, staleness, writeGolden } from "./oracle/golden.ts";
+import type { Outcome, Scenario } from "./oracle/scenario.ts";
+
+const IMAGE = "debian";
+const MADE_BY = "node tools/oracle.ts record";
+
+function chosen(names: readonly string[]): Scenario[] {
+  if (names.length === 0) return [...scenarios];
+  for (const name of names) {
+    if (!scenarios.some((s) => s.name.startsWith(name))) throw new Error(`no scenario is called ${name}`);
+  }
+  return scenarios.filter((s) => names.some((name) => s.name.startsWith(name)));
+}
+
+/** Starts this program again in a mount namespace of its own, so that its mounts end with it. */
+function reenter(): never {
+  const { status, signal } = spawnSync(
+    "unshare",
+    ["--mount", "--propagation", "private", process.execPath, ...process.argv.slice(1)],
+    { stdio: "inherit", env: { ...process.env, COPPICE_ORACLE_INSIDE: "1" } },
+  );
+  process.exit(status ?? (signal ? 130 : 1));
+}
+
+interface Oracle extends AsyncDisposable {
+  readonly runner: Runner;
+  readonly root: string;
+  readonly digest: string;
+  readonly release: string;
+}
+
+async function openOracle(): Promise<Oracle> {
+  const image = await findImage(IMAGE);
+  const root = mkdtempSync(path.join(tmpdir(), "coppice-image-"));
+  execFileSync("mount", ["-t", "erofs", "-o", "loop,ro", image.path, root]);
+  const runner = chrootRunner(root);
+  return {
+    runner,
+    root,
+    digest: image.digest,
+    release: `${image.suite} ${image.releaseVersion}`,
+    [Symbol.asyncDispose]: async () => {
+      await runner[Symbol.asyncDispose]();
+      execFileSync("umount", [root]);
+      rmdirSync(root);
+    },
+  };
+}
+
+async function answer(scenario: Scenario, runner: Runner): Promise<Outcome> {
+  try {
+    return await runScenario(scenario, runner);
+  } catch (error) {
+    if (error instanceof OracleUnavailable) throw error;
+    throw new Error(`${scenario.name}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function record(oracle: Oracle, list: readonly Scenario[]): Promise<number> {
+  let failed = 0;
+  for (const group of new Set(list.map(({ name }) => groupOf(name)))) {
+    const all = scenarios.filter(({ name }) => groupOf(name) === group);
+    const before = readGolden(group);
+    const answers: Record<string, Outcome> = {};
+    for (const scenario of all) {
+      const old = before?.image.digest === oracle.digest ? before.answers[scenario.name] : undefined;
+      if (old && !list.includes(scenario)) {
+        answers[scenario.name] = old;
+        continue;
+      }
+      try {
+        const first = await answer(scenario, oracle.runner);
+        const differences = compareOutcomes(await answer(scenario, oracle.runner), first);
+        if (differences.length > 0)
+          throw new Error(`${scenario.name} differs from run to run: ${differences.join("; ")}`);
+        answers[scenario.name] = first;
+        console.log(`recorded ${scenario.name}`);
+      } catch (error) {
+        if (error instanceof OracleUnavailable) throw error;
+        failed += 1;
+        console.log(`FAILED ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+    writeGolden(group, {
+      madeBy: `${MADE_BY} ${group}/`,
+      image: { name: IMAGE, digest: oracle.digest, release: oracle.release },
+      binaries: hashBinaries(oracle.root, all),
+      answers,
+    });
+  }
+  console.log(`${list.length - failed} passed, ${failed} failed`);
+  return failed;
+}
+
+async function check(oracle: Oracle, list: readonly Scenario[]): Promise<number> {
+  let failed = 0;
+  for (const group of new Set(list.map(({ name }) => groupOf(name)))) {
+    const members = list.filter(({ name }) => groupOf(name) === group);
+    const golden = readGolden(group);
+    const all = scenarios.filter(({ name }) => groupOf(name) === group);
+    if (golden) {
+      for (const line of staleness(golden, oracle.digest, hashBinaries(oracle.root, all))) {
+        console.log(`${group}: ${line}`);
+      }
+    }
+    for (const scenario of members) {
+      const want = golden?.answers[scenario.name];
+      const differences = want
+        ? compareOutcomes(await answer(scenario, oracle.runner), want)
+        : [`no recorded answer: run ${MADE_BY} ${scenario.name}`];
+      if (differences.length === 0) continue;
+      failed += 1;
+      console.log(`FAIL ${scenario.name}\n  ${differences.join("\n  ")}`);
+    }
+  }
+  console.log(`${list.length - failed} passed, ${failed} failed`);
+  return failed;
+}
+
+async function show(oracle: Oracle, list: readonly Scenario[]): Promise<number> {
+  for (const scenario of list) {
+    const outcome = await answer(scenario, oracle.runner);
+    console.log(
+      `== ${scenario.name}: exit ${outcome.exitCode}\n${outcome.stdout}-- stderr\n${outcome.stderr}`,
+    );
+    if (outcome.files) console.log(outcome.files);
+  }
+  return 0;
+}
+
+const commands = { record, check, show };
+
+async function main(command: string | undefined, names: readonly string[]): Promise<number> {
+  const list = chosen(names);
+  if (command === "list") {
+    for (const { name } of list) console.log(name);
+    return 0;
+  }
+  if (command === undefined || !Object.hasOwn(commands, command)) {
+    console.error("usage: node tools/oracle.ts record|check|show|list [NAME…]");
+    return 2;
+  }
+  try {
+    if (process.getuid?.() !== 0) throw new OracleUnavailable("the oracle needs root");
+    for (const tool of ["/usr/bin/unshare", "/usr/bin/cc", "/usr/bin/qemu-riscv64-static"]) {
+      if (!existsSync(tool)) throw new OracleUnavailable(`${tool} is missing`);
+    }
+    if (process.env["COPPICE_ORACLE_INSIDE"] === undefined) reenter();
+    await using oracle = await openOracle();
+    const failed = await commands[command as keyof typeof commands](oracle, list);
+    return failed === 0 ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof OracleUnavailable)) throw error;
+    console.log(`LEFT OUT: ${error.message}`);
+    console.log(`0 passed, 0 failed, ${list.length} skipped`);
+    return command === "check" ? 0 : 1;
+  }
+}
+
+process.exitCode = await main(process.argv[2], process.argv.slice(3));
