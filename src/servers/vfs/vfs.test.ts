@@ -1,44 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { encodeUtf8 } from "../../base/text.ts";
-import { type DirectoryNode, type ErofsNode, planErofs, writeErofs } from "../../erofs/writer.ts";
 import { checkHeap } from "../../heap/check.ts";
 import { O } from "./open-flags.ts";
+import { directory, file, imageOf, symlink } from "./testing/test-image.ts";
 import { TestMachine } from "./testing/test-machine.ts";
-
-const common = { mode: 0o755, uid: 0, gid: 0, mtimeSeconds: 500, mtimeNanoseconds: 25 };
-
-function directory(children: Readonly<Record<string, ErofsNode>>): DirectoryNode {
-  return { kind: "directory", ...common, children: new Map(Object.entries(children)) };
-}
-
-function file(text: string | Uint8Array): ErofsNode {
-  return { kind: "file", ...common, mode: 0o644, data: typeof text === "string" ? encodeUtf8(text) : text };
-}
-
-async function image(root: DirectoryNode): Promise<Uint8Array> {
-  const plan = planErofs(root, { uuid: new Uint8Array(16), label: "test", buildSeconds: 1 });
-  const bytes = new Uint8Array(plan.blocks * 4096);
-  let at = 0;
-  await writeErofs(plan, (chunk) => {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  });
-  return bytes;
-}
 
 const big = new Uint8Array(300_000).map((_, i) => (i * 7) & 0xff);
 const shared = file("one inode, two names\n");
 const tree = directory({
   etc: directory({ passwd: file("root:x:0:0\n"), hosts: file("127.0.0.1 localhost\n") }),
-  bin: { kind: "symlink", ...common, target: "usr/bin" },
+  bin: symlink("usr/bin"),
   usr: directory({ bin: directory({ sh: file("#!"), a: shared, b: shared }), share: directory({}) }),
   big: file(big),
   many: directory(Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`name-${i}`, file(`${i}`)]))),
   dev: directory({}),
-  tmp: { ...directory({}), mode: 0o1777 },
+  tmp: directory({}, 0o1777),
 });
-const bytes = await image(tree);
+const bytes = await imageOf(tree);
 
 function clean(machine: TestMachine): void {
   assert.deepEqual(checkHeap(machine.tx), []);
