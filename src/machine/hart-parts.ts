@@ -13,8 +13,7 @@ import { linuxPersonality } from "../linux/table.ts";
 import { instantiateTier0 } from "../riscv/tier0.ts";
 import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
 import { hostCallHandlers } from "./host-operations.ts";
-import "../kernel/job.ts";
-import "../linux/task-end.ts";
+import "./parts.ts";
 
 export interface HartSetup {
   readonly tx: Transaction;

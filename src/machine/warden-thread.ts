@@ -22,10 +22,6 @@ import { Hart, hartOf, ringDoorbell } from "../kernel/scheduler.ts";
 import { isStopping } from "./life.ts";
 import { createThread } from "./thread-context.ts";
 import type { HartThreadData, WardenThreadData } from "./thread-data.ts";
-// The records of every part, whose redo steps a recovery may have to carry out.
-import "../kernel/job.ts";
-import "../linux/task-end.ts";
-import "./host-operations.ts";
 
 const HANG_MS = 10_000;
 const TICK_MS = 500;
@@ -65,9 +61,12 @@ function startHart(index: number): void {
 }
 
 /** A hart has ended, for certain: undo, hand its task on, start another. */
-function ended(index: number, number: number, error: Error | undefined): void {
+async function ended(index: number, number: number, error: Error | undefined): Promise<void> {
   markDead(view, number);
   if (isStopping(view)) return;
+  // The records of every part, whose redo steps a recovery may have to carry out. Loaded when they are needed
+  // first, so that the warden is there early.
+  await import("./parts.ts");
   const slot = data.firstSlot + index;
   const tx = new Transaction(buffers, slot, thread);
   Atomics.store(view.words, tx.slotAt + SLOT.owner, 0);
