@@ -25,12 +25,13 @@
  *   D4  A file is referred to at least as often as descriptors name it.
  */
 
+import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import { liveRecords, registerInvariant } from "../heap/check.ts";
 import type { HeapView } from "../heap/heap.ts";
 import { defineRecord, i32, lock, none, type Ref, refs, u32, words } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { File, kindOf } from "./file.ts";
+import { dropFile, File } from "./file.ts";
 import { Task } from "./task.ts";
 
 const BLOCK_SHIFT = 6;
@@ -264,27 +265,20 @@ export function duplicate(
 
 // --- many files -----------------------------------------------------------------------------------------------
 
-/**
- * Adds `delta` to the references of each file, one per mention. Files whose count would reach 0 are released,
- * but at most one: the others keep their reference and are given back.
- */
-function changeReferences(tx: Transaction, files: readonly File[], delta: 1 | -1): File[] {
+/** Adds `delta` to the references of each file, one per mention. At most one of them may end by that. */
+function changeReferences(tx: Transaction, files: readonly File[], delta: 1 | -1): void {
   const sorted = [...files].sort((a, b) => a - b);
-  const rest: File[] = [];
   let last: File = none();
   for (const file of sorted) {
     File.lock.acquire(tx, file);
     const references = File.references.get(tx, file) + delta;
     if (references > 0) File.references.set(tx, file, references);
-    else if (last === 0) last = file;
-    else rest.push(file);
+    else {
+      assert(last === 0, "one step releases one file");
+      last = file;
+    }
   }
-  if (last !== 0) {
-    File.references.set(tx, last, 0);
-    kindOf(tx, last).release(tx, last);
-    File.free(tx, last);
-  }
-  return rest;
+  if (last !== 0) dropFile(tx, last);
 }
 
 /** A table without files, with one reference. */
@@ -405,14 +399,10 @@ function closeStep(tx: Transaction, table: FileTable, chosen: (descriptor: numbe
     if (references === 0) {
       if (last !== 0) continue;
       last = file;
-    }
-    File.references.set(tx, file, references);
+    } else File.references.set(tx, file, references);
     removeFile(tx, table, descriptor);
   }
-  if (last !== 0) {
-    kindOf(tx, last).release(tx, last);
-    File.free(tx, last);
-  }
+  if (last !== 0) dropFile(tx, last);
   return false;
 }
 

@@ -4,7 +4,8 @@ import { errno } from "../base/errno.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import { getAnyFile, getFile } from "../kernel/descriptors.ts";
 import { PATH_BYTES } from "../heap/layout.ts";
-import { pathAt } from "../kernel/request.ts";
+import { clearSegments, pathAt } from "../kernel/request.ts";
+import { File, FILE_KINDS } from "../kernel/file.ts";
 import { Task } from "../kernel/task.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 import { AT, AT_FDCWD, RENAME, S } from "./abi-file.ts";
@@ -13,9 +14,9 @@ import { type CallRow, flagSet, full, partial } from "./row.ts";
 import { STEP_BYTES } from "./sys-read-write.ts";
 import { atNames, typeNames } from "./sys-stat.ts";
 import { addUserSegments, copyPath, writeUser } from "./user.ts";
-import { clearSegments } from "../kernel/request.ts";
 
 const PERMISSIONS = 0o7777;
+const DIRECTORY = FILE_KINDS.indexOf("directory");
 
 function mkdirat(call: SystemCall): number {
   vfs.mkdir(call.tx, ...placeOf(call, call.int(0), call.address(1)), call.uint(2) & PERMISSIONS);
@@ -108,6 +109,7 @@ function umask(call: SystemCall): number {
 
 function getdents64(call: SystemCall): number {
   const file = getFile(call.tx, call.task, call.int(0));
+  if (File.kind.get(call.tx, file) !== DIRECTORY) throw errno.ENOTDIR;
   clearSegments(call.tx);
   const room = addUserSegments(call, call.address(1), Math.min(call.uint(2), STEP_BYTES), true);
   return vfs.getdents(call.tx, file, room);

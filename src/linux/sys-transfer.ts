@@ -12,7 +12,7 @@ import { PAGE_SIZE } from "../base/hart-abi.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import { getFile, lockSharedFiles } from "../kernel/descriptors.ts";
-import { File, kindOf } from "../kernel/file.ts";
+import { File, FILE_KINDS, kindOf } from "../kernel/file.ts";
 import { allocateFrame, dropFrame, frameAddress } from "../kernel/memory/frames.ts";
 import {
   addSegment,
@@ -27,6 +27,7 @@ import { type CallRow, full, partial, unsupported } from "./row.ts";
 import { failWrite } from "./sys-read-write.ts";
 import { readStruct, writeUser } from "./user.ts";
 
+const REGULAR = FILE_KINDS.indexOf("inode");
 /** Frames, and bytes, that one step copies. */
 const FRAMES = 8;
 const STEP: number = FRAMES * PAGE_SIZE;
@@ -161,7 +162,8 @@ function copyFileRange(call: SystemCall): number {
   lockSharedFiles(call.tx, call.task);
   const source = sourceOf(call, from);
   const target = targetOf(call, to);
-  if (kindOf(call.tx, target).page === undefined) throw errno.EINVAL;
+  if (File.kind.get(call.tx, source) !== REGULAR || File.kind.get(call.tx, target) !== REGULAR)
+    throw errno.EINVAL;
   if ((File.flags.get(call.tx, target) & O.APPEND) !== 0) throw errno.EBADF;
   const fromOffset = offsetAt(call, call.address(1));
   const toOffset = offsetAt(call, call.address(3));
