@@ -195,7 +195,6 @@ export function link(
   const last = walkToNew(target, pathBytes(tx, newPath, newLength), false);
   if (last.mount !== source.mount) throw errno.EXDEV;
   if (isDirectory(tx, inode)) throw errno.EPERM;
-  // A file that has lost its last name can only come back by O_TMPFILE's way, which keeps links at 0 too.
   if (Inode.links.get(tx, inode) >= 65000) throw errno.EMLINK;
   const [low, high] = inode < last.directory ? [inode, last.directory] : [last.directory, inode];
   Inode.lock.acquire(tx, low);

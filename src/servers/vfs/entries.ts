@@ -65,6 +65,19 @@ export function createRootEntry(tx: Transaction, inode: Inode): Dirent {
   return entry;
 }
 
+/** A dirent for a file that never had a name: as if it had been removed from `directory`. No reference yet. */
+export function createRemovedEntry(tx: Transaction, directory: Inode, name: NameBytes, inode: Inode): Dirent {
+  const entry = Dirent.allocate(tx);
+  Dirent.name.init(tx, entry, storeBytes(tx, name));
+  Dirent.nameLength.init(tx, entry, name.length);
+  Dirent.flags.init(tx, entry, DIRENT.DELETED);
+  Dirent.inode.init(tx, entry, inode);
+  Dirent.directory.init(tx, entry, directory);
+  holdInode(tx, inode);
+  holdInode(tx, directory);
+  return entry;
+}
+
 /** Adds the entry `name` of `directory`, which names `inode` (none: a whiteout). */
 export function addEntry(
   tx: Transaction,

@@ -104,7 +104,8 @@ class Model {
     if (isDir(node) && (node.names === target.names || contains(node, target.names))) return "EINVAL";
     if (victim === node) return "";
     if (victim !== undefined) {
-      if (isDir(victim) && (victim.names === source.names || contains(victim, source.names))) return "ENOTEMPTY";
+      if (isDir(victim) && (victim.names === source.names || contains(victim, source.names)))
+        return "ENOTEMPTY";
       if (isDir(node) && !isDir(victim)) return "ENOTDIR";
       if (!isDir(node) && isDir(victim)) return "EISDIR";
       if (isDir(victim) && victim.names.size > 0) return "ENOTEMPTY";
@@ -150,7 +151,9 @@ function contains(node: { readonly names: Map<string, Node> }, names: Map<string
 }
 
 const NAMES = ["a", "b", "c", "img", "deep", "a-name-of-more-than-thirty-two-bytes-in-all"];
-const path = fc.array(fc.constantFrom(...NAMES), { minLength: 1, maxLength: 3 }).map((parts) => `/${parts.join("/")}`);
+const path = fc
+  .array(fc.constantFrom(...NAMES), { minLength: 1, maxLength: 3 })
+  .map((parts) => `/${parts.join("/")}`);
 const text = fc.oneof(
   fc.constantFrom("", "x", "hello"),
   fc.nat({ max: 9000 }).map((n) => "0123456789".repeat(n / 10 + 1).slice(0, n)),
@@ -234,7 +237,12 @@ const image = await imageOf(
 );
 
 describe("random operations agree with the model", () => {
-  test("in memory", () => run(() => new TestMachine({ heapBytes: 6 << 20 }), () => {}, 60));
+  test("in memory", () =>
+    run(
+      () => new TestMachine({ heapBytes: 6 << 20 }),
+      () => {},
+      60,
+    ));
 
   test("over an image", () => {
     const fill = (model: Model): void => {

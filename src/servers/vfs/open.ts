@@ -1,6 +1,7 @@
 /** Opening files (open(2), openat2(2)). */
 
 import { errno } from "../../base/errno.ts";
+import { encodeUtf8 } from "../../base/text.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
 import { createFile, File, FILE_KINDS, type FileKindName, registerNameRelease } from "../../kernel/file.ts";
@@ -9,10 +10,10 @@ import { MAY } from "../auth/permission.ts";
 import { dropAfterCommit } from "../server.ts";
 import { setSize, NO_LIMIT } from "./contents.ts";
 import { createIn, createOwned, needDirectoryWrite, needNames, needWritable } from "./create.ts";
-import { holdEntry, holdInode, uncache } from "./entries.ts";
+import { createRemovedEntry, holdEntry, holdInode, uncache } from "./entries.ts";
 import { ENDS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "./inodes.ts";
 import { holdMount, MS } from "./mounts.ts";
-import { isName } from "./names.ts";
+import { isName, nameOf } from "./names.ts";
 import { O, O_EXEC_DENY, wantsRead, wantsWrite } from "./open-flags.ts";
 import { Dirent, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount } from "./records.ts";
 import { type Place, pathBytes, Walk } from "./walk.ts";
@@ -108,7 +109,18 @@ function openUnnamed(
   needDirectoryWrite(tx, credentials, directory);
   const bits = S_IFREG | (mode & 0o7777 & ~FsContext.umask.get(tx, context));
   const inode = createOwned(tx, credentials, directory, bits, 0);
-  return makeFile(tx, credentials, place, inode, "inode", flags & ~O.TMPFILE, 0);
+  Inode.writers.init(tx, inode, 1);
+  const name = nameOf(encodeUtf8(`#${Inode.ino.get(tx, inode)}`));
+  const entry = createRemovedEntry(tx, directory, name, inode);
+  return makeFile(
+    tx,
+    credentials,
+    { mount: place.mount, entry },
+    inode,
+    "inode",
+    flags & ~O.TMPFILE,
+    ENDS.WRITER,
+  );
 }
 
 /** Opens what the walk has found. `created`: just now, so that its mode does not matter. */

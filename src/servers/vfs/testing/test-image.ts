@@ -5,7 +5,10 @@ import { type DirectoryNode, type ErofsNode, planErofs, writeErofs } from "../..
 
 const common = { mode: 0o755, uid: 0, gid: 0, mtimeSeconds: 500, mtimeNanoseconds: 25 };
 
-export function directory(children: Readonly<Record<string, ErofsNode>>, mode: number = 0o755): DirectoryNode {
+export function directory(
+  children: Readonly<Record<string, ErofsNode>>,
+  mode: number = 0o755,
+): DirectoryNode {
   return { kind: "directory", ...common, mode, children: new Map(Object.entries(children)) };
 }
 
