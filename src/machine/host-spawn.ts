@@ -17,7 +17,7 @@ import { SLOT } from "../heap/layout.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import { Credentials } from "../kernel/credentials.ts";
 import { addFile, createFileTable, fileAt, FileTable } from "../kernel/descriptors.ts";
-import { type File, holdFile, kindOf } from "../kernel/file.ts";
+import { File, kindOf } from "../kernel/file.ts";
 import { HOST_CALL_BYTES, HostCall, type HostCallHandler } from "../kernel/host-call.ts";
 import { buildTask, createProcess, enrollTask, kernelOf, lockTree } from "../kernel/process.ts";
 import { addSegment, clearSegments, pathAt } from "../kernel/request.ts";
@@ -52,6 +52,7 @@ export const SPAWN_RESULT = { pid: 0, input: 1, output: 2, error: 3 } as const;
 const O_RDWR = 2;
 const O_NOCTTY = 0o400;
 const TIOCSCTTY = 0x540e;
+const TIOCSPTLCK = 0x4004_5431;
 const NOFILE = 1024;
 
 export const spawn: HostCallHandler = (call, record) => {
@@ -149,15 +150,24 @@ function giveTerminal(
 ): void {
   FileTable.lock.acquire(tx, table);
   const master = openPtmx(tx, O_RDWR | O_NOCTTY);
+  unlock(tx, record, master);
   const slave = openPeer(tx, master, O_RDWR | O_NOCTTY);
   resizeTerminal(tx, master, size.rows, size.columns);
-  for (let descriptor = 0; descriptor < 3; descriptor++) {
-    if (descriptor > 0) holdFile(tx, slave);
-    addFile(tx, table, slave, false, NOFILE);
-  }
+  // Nobody else knows the file yet: its count needs no lock, which would rank before those that are held.
+  File.references.init(tx, slave, 3);
+  for (let descriptor = 0; descriptor < 3; descriptor++) addFile(tx, table, slave, false, NOFILE);
   keep(tx, record, SPAWN_RESULT.input, master);
   keep(tx, record, SPAWN_RESULT.output, master);
   keep(tx, record, SPAWN_RESULT.error, 0);
+}
+
+/** What grantpt and unlockpt do: the slave may be opened. */
+function unlock(tx: Transaction, record: HostCall, master: File): void {
+  const zero = HostCall.buffer.get(tx, record) + HOST_CALL_BYTES - 4;
+  tx.memoryBytes.fill(0, zero, zero + 4);
+  clearSegments(tx);
+  addSegment(tx, zero, 4);
+  kindOf(tx, master).ioctl?.(tx, master, TIOCSPTLCK, 0);
 }
 
 /** Makes the task the first of a new process, leader of its own session. */
