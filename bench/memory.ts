@@ -31,8 +31,8 @@ class BenchThread extends KernelThread {
 export function measureMemory(rounds: number, print: (line: string) => void): void {
   const host = new BenchThread(1, { monotonic: () => 0, realtime: () => 0 }, { fill: () => {} }, () => {});
   const heap = createHeap({ bytes: 16 << 20, slots: 8 });
-  const memory = new WebAssembly.Memory({ initial: 2048, maximum: 2048, shared: true });
-  const tx = new Transaction({ heap, memory: memory.buffer as SharedArrayBuffer }, 0, host);
+  const memory = new SharedArrayBuffer(128 << 20);
+  const tx = new Transaction({ heap, memory }, 0, host);
   placeMemory(tx, { harts: 2, tier0Bytes: 65536, tasksMax: 64, hostCalls: 2 });
   placeSafepoints(tx);
   const space = createSpace(tx);

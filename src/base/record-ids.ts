@@ -64,6 +64,7 @@ export const RECORD_NAMES = [
   "frame-batch",
   "shared-object",
   "frame-node",
+  "file-change",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

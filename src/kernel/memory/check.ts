@@ -27,6 +27,7 @@ import {
   PAGE_MOVING,
   PAGE_PRESENT,
   PAGE_READ,
+  PAGE_STALE,
   PAGE_WRITE,
   TO_READ,
   TO_WRITE,
@@ -267,7 +268,7 @@ registerInvariant({
           const right = ((word >>> PAGE_SHIFT) - page) << PAGE_SHIFT;
           const read = view.memory[at + i + TO_READ]!;
           const write = view.memory[at + i + TO_WRITE]!;
-          const still = (word & PAGE_MOVING) === 0;
+          const still = (word & (PAGE_MOVING | PAGE_STALE)) === 0;
           if (read !== ENTRY_INVALID && !(read === right && still && (word & PAGE_READ) !== 0)) {
             say(`page ${page}: read entry against page word 0x${(word >>> 0).toString(16)}`);
           }

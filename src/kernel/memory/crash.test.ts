@@ -2,14 +2,16 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { ENTRY_INVALID } from "../../base/hart-abi.ts";
 import { census, checkHeap, registeredInvariants } from "../../heap/check.ts";
 import { crashLoop } from "../../heap/crash-loop.ts";
+import type { Ref } from "../../heap/record.ts";
 import type { HookedTransaction } from "../../heap/transaction.ts";
+import { File } from "../file.ts";
 import { madvise, MADV } from "./advise.ts";
 import { createSpace, destroyStep, holdSpace, releaseSpace, setUpSpace } from "./address-space.ts";
 import { brk } from "./brk.ts";
 import { handleFault } from "./fault.ts";
+import { changeFileMappings } from "./file-change.ts";
 import { beginFork, cancelFork, forkStep } from "./fork.ts";
 import { memoryLayout } from "./layout.ts";
 import { eachMapping, mappingFrom } from "./mapping-tree.ts";
@@ -74,6 +76,10 @@ function scene(): Scene {
     space,
     anonymous(4 * 4096, { address: 0x30_0000, flags: MAP.PRIVATE | MAP.FIXED, file }),
   );
+  // Chunks of the records that most operations allocate: to make one is the allocator's business.
+  request(tx, () => changeFileMappings(tx, 1 as Ref<"inode">, 0, 1));
+  poke(tx, space, own, 1);
+  steps(tx, () => madvise(tx, space, own, 4096, MADV.DONTNEED, OWNER));
   poke(tx, space, own, 1);
   peek(tx, space, own + 4096);
   poke(tx, space, own + 2 * 4096, 2);
@@ -197,6 +203,14 @@ const OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unk
       const child = request(s.tx, () => beginFork(s.tx, s.space, OWNER));
       steps(s.tx, () => forkStep(s.tx, child, OWNER));
       return (tx) => handleFault(tx, s.space, s.own, 1, STACK_LIMIT);
+    },
+  ],
+  [
+    "pages of a file change",
+    (s) => {
+      const inode = 4711 as Ref<"inode">;
+      request(s.tx, () => File.inode.set(s.tx, s.file, inode));
+      return (tx) => changeFileMappings(tx, inode, 0, 4);
     },
   ],
   [
@@ -343,6 +357,6 @@ test("every invariant of kernel memory is tripped by a mutant", () => {
     assert.ok(checkHeap(s.tx).some(({ invariant }) => invariant === "M5"));
   }
   const s = scene();
-  s.tx.memory[word(s, s.own + 5 * 4096) + TO_READ] = ENTRY_INVALID & 0;
+  s.tx.memory[word(s, s.own + 5 * 4096) + TO_READ] = 0;
   assert.ok(checkHeap(s.tx).some(({ invariant }) => invariant === "M5"));
 });

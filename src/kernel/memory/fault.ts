@@ -3,6 +3,7 @@
  *
  *     no mapping ──a growing stack above?──▶ grow it, else SIGSEGV MAPERR
  *     mapping forbids ─────────────────────▶ SIGSEGV ACCERR
+ *     page word STALE ─────────────────────▶ as if it were absent
  *     page word there and permits ─────────▶ entries become valid
  *     page word there, write, COW ─────────▶ sole reference: becomes writable; else copied
  *     no page word ────────────────────────▶ zero frame, fresh zeros, shared object or file page
@@ -41,9 +42,11 @@ import {
   PAGE_COW,
   PAGE_EXEC,
   PAGE_FETCH,
+  PAGE_FILE,
   PAGE_MOVING,
   PAGE_PRESENT,
   PAGE_READ,
+  PAGE_STALE,
   PAGE_WRITE,
   pageFlags,
   pageWord,
@@ -140,6 +143,13 @@ export function faultPage(
   const at = pageWordAt(tx, AddressSpace.root.get(tx, space), page);
   const word = tx.memory[at]!;
   if ((word & PAGE_PRESENT) === 0) return fillPage(tx, space, mapping, page, kind);
+  if ((word & PAGE_STALE) !== 0) {
+    // All entries have been invalid since the page became stale, but not all may have noticed.
+    setPage(tx, at, page, 0, false);
+    AddressSpace.residentPages.add(tx, space, -1);
+    giveUp(tx, space, frameOf(word), true);
+    return fillPage(tx, space, mapping, page, kind);
+  }
   if ((word & PAGE_MOVING) !== 0) return finishMove(tx, space, page, at, word);
   if (kind === ACCESS.WRITE && (word & PAGE_COW) !== 0) return breakCow(tx, space, page, at, word);
   if (kind === ACCESS.WRITE && (word & PAGE_CLEAN) !== 0)
@@ -195,13 +205,13 @@ function fillPage(
     const found = filePage(tx, file, index, shared && writing);
     if (found === 0) return ADRERR;
     frame = found;
-    if (shared) flags |= writing ? PAGE_WRITE : PAGE_CLEAN;
+    if (shared) flags |= PAGE_FILE | (writing ? PAGE_WRITE : PAGE_CLEAN);
     else if (writing) {
       frame = allocateFrame(tx);
       copyFrame(tx, frame, found);
       dropFrame(tx, found);
       flags |= PAGE_WRITE;
-    } else flags |= PAGE_COW;
+    } else flags |= PAGE_FILE | PAGE_COW;
   } else if (object !== 0) {
     frame = sharedPage(tx, object, index);
     if ((prot & PROT.WRITE) !== 0) flags |= PAGE_WRITE;
@@ -236,7 +246,7 @@ function beginWriting(
   const frame = filePage(tx, Mapping.file.get(tx, mapping), index, true);
   if (frame === 0) return ADRERR;
   const single = isSingle(tx, space);
-  const flags = (word & (PAGE_PRESENT | PAGE_READ | PAGE_EXEC)) | PAGE_WRITE;
+  const flags = (word & (PAGE_PRESENT | PAGE_READ | PAGE_EXEC | PAGE_FILE)) | PAGE_WRITE;
   const old = frameOf(word);
   if (frame === old) {
     // The page word keeps its reference; the new one goes.
@@ -270,7 +280,7 @@ function breakCow(
   const frame = frameOf(word);
   const single = isSingle(tx, space);
   if (frame !== memoryLayout(tx).zeroFrame && frameReferences(tx, frame) === 1) {
-    const value = (word & ~PAGE_COW) | PAGE_WRITE;
+    const value = (word & ~(PAGE_COW | PAGE_FILE)) | PAGE_WRITE;
     // The frame stays the page's own and committed, so even with several tasks the entries may be valid.
     setPage(tx, at, page, value, true);
     return FAULT.DONE;

@@ -176,9 +176,19 @@ test("with two tasks: entries come after the commit, frames wait for the other's
   assert.deepEqual(checkHeap(tx), []);
 
   // Copying: the page moves only when the other has let go of the old frame.
-  const child = fork(tx, space);
+  const child = request(tx, () => beginFork(tx, space, OWNER));
+  for (let i = 0; i < 3; i++)
+    assert.equal(
+      request(tx, () => forkStep(tx, child, OWNER)),
+      -1,
+      "not yet",
+    );
   assert.equal(isTakingDone(tx, space), false);
   publishSafepoint(other, space);
+  assert.equal(
+    request(tx, () => forkStep(tx, child, OWNER)),
+    0,
+  );
   request(tx, () => releasePending(tx, space));
   assert.equal(
     request(tx, () => handleFault(tx, space, at + 4096, 1, STACK_LIMIT)),

@@ -1,7 +1,7 @@
 /**
  * Fork: a copy of an address space that shares every frame until one side writes.
  *
- *     beginFork ──▶ forkStep … ──▶ done ──(isTakingDone)──▶ the child may run
+ *     beginFork ──▶ forkStep … ──▶ done: the child may run
  *                      └─ cancelFork: the child is released and destroyed, the claim given up
  *
  * The parent is claimed for the forking task (rule R4), so that its mappings stand still; its pages may still
@@ -49,7 +49,7 @@ import {
   setPage,
 } from "./page-table.ts";
 import { AddressSpace, Mapping, MAPPING, PAGE_LIMIT, type PageNumber, STEP_PAGES } from "./records.ts";
-import { beginTaking } from "./safepoint.ts";
+import { beginTaking, isTakingDone } from "./safepoint.ts";
 import { SharedObject } from "./shared-object.ts";
 
 /** Different files and shared objects whose references one step raises. */
@@ -74,8 +74,9 @@ export function beginFork(tx: Transaction, parent: AddressSpace, owner: number):
 }
 
 /**
- * Copies the next part: 0 when all is copied and the claim given up, or MORE. Then, before the child runs,
- * the caller waits for `isTakingDone(tx, parent)` without locks. Throws ENOMEM: then cancelFork.
+ * Copies the next part: MORE, or 0 when all is copied, all harts have noticed, and the claim is given up. Then
+ * the child may run. While only the harts have not noticed yet, MORE comes without work; a short wait may be
+ * put between the steps (pendingTaking). Throws ENOMEM: then cancelFork.
  */
 export function forkStep(tx: Transaction, child: AddressSpace, owner: number): number {
   const parent = AddressSpace.forkOf.get(tx, child);
@@ -84,8 +85,8 @@ export function forkStep(tx: Transaction, child: AddressSpace, owner: number): n
   AddressSpace.lock.acquire(tx, parent);
   assert(AddressSpace.claim.get(tx, parent) === owner, "the fork has lost its claim");
   const copied = new ForkCopy(parent, child).run(tx);
-  AddressSpace.cursor.set(tx, child, copied);
-  if (copied < PAGE_LIMIT) return MORE;
+  if (copied !== AddressSpace.cursor.get(tx, child)) AddressSpace.cursor.set(tx, child, copied);
+  if (copied < PAGE_LIMIT || !isTakingDone(tx, parent)) return MORE;
   AddressSpace.cursor.set(tx, child, 0);
   AddressSpace.forkOf.set(tx, child, 0 as AddressSpace);
   dropClaim(tx, parent, owner);

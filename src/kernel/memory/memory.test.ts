@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import type { Ref } from "../../heap/record.ts";
+import { File } from "../file.ts";
+import { holdSpace } from "./address-space.ts";
+import { changeFileMappings } from "./file-change.ts";
+import { publishSafepoint, releasePending } from "./safepoint.ts";
 import { errno } from "../../base/errno.ts";
 import { checkHeap } from "../../heap/check.ts";
 import { faultCode, faultSignal } from "./fault.ts";
-import { frameUsage } from "./frames.ts";
+import { allocateZeroFrame, dropFrame, frameAddress, frameUsage } from "./frames.ts";
 import { MAP, munmap } from "./mmap.ts";
 import { AddressSpace, PROT } from "./records.ts";
 import {
@@ -18,8 +23,10 @@ import {
   steps,
   testFile,
   testMachine,
+  walk,
 } from "./testing/test-machine.ts";
 import {
+  copyFromSpace,
   FAULT_IN,
   faultIn,
   getU32,
@@ -159,4 +166,53 @@ test("protection is obeyed", () => {
   assert.equal(poke(tx, space, at, 1), (11 << 8) | 2);
   const closed = map(tx, space, anonymous(4096, { prot: 0 }));
   assert.equal(peek(tx, space, closed), -((11 << 8) | 2));
+});
+
+test("mappings ask the file again when its pages change, and private copies stay", () => {
+  const { tx, other, space } = testMachine();
+  const file = openTestFile(tx, 3);
+  const inode = 4711 as Ref<"inode">;
+  request(tx, () => File.inode.set(tx, file, inode));
+  const hidden = map(tx, space, anonymous(3 * 4096, { flags: MAP.PRIVATE, file }));
+  const shared = map(tx, space, anonymous(2 * 4096, { flags: MAP.SHARED, file, offset: 4096 }));
+  peek(tx, space, hidden);
+  poke(tx, space, hidden + 4096, 77);
+  peek(tx, space, hidden + 8192);
+  poke(tx, space, shared, 78);
+  request(tx, () => holdSpace(tx, space));
+  publishSafepoint(other, space);
+  const change = (page: number): void => {
+    const frame = allocateZeroFrame(tx);
+    tx.memoryBytes.fill(100 + page, frameAddress(frame), frameAddress(frame) + 4096);
+    dropFrame(tx, testFile.pages.get(page)!);
+    testFile.pages.set(page, frame);
+    changeFileMappings(tx, inode, page, page + 1);
+  };
+  request(tx, () => change(0));
+  request(tx, () => change(1));
+  assert.equal(walk(tx, space, hidden, 1, false), -1);
+  assert.deepEqual(checkHeap(tx), []);
+  assert.deepEqual([peek(tx, space, hidden), peek(tx, space, hidden + 4096)], [100, 77]);
+  assert.deepEqual([peek(tx, space, hidden + 8192), peek(tx, space, shared)], [3, 101]);
+  testFile.size = 2;
+  request(tx, () => changeFileMappings(tx, inode, 2, 2 ** 32));
+  assert.equal(peek(tx, space, hidden + 8192), -((7 << 8) | 2));
+  publishSafepoint(other, space);
+  request(tx, () => releasePending(tx, space));
+  steps(tx, () => munmap(tx, space, hidden, 3 * 4096, OWNER));
+  publishSafepoint(other, space);
+  request(tx, () => releasePending(tx, space));
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("another process's memory can be read as far as it is there", () => {
+  const { tx, space } = testMachine();
+  const at = map(tx, space, anonymous(3 * 4096));
+  poke(tx, space, at + 4095, 9);
+  const target = new Uint8Array(6000);
+  assert.equal(
+    request(tx, () => copyFromSpace(tx, space, at + 4000, target)),
+    96,
+  );
+  assert.equal(target[95], 9);
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { checkHeap } from "../../heap/check.ts";
 import type { HookedTransaction } from "../../heap/transaction.ts";
 import { MADV, madvise } from "./advise.ts";

@@ -3,15 +3,20 @@
  *
  * ## Page word
  *
- *     31                    12 11       8   7     6     5     4     3     2      1       0
- *    +------------------------+----------+------+-----+-------+----+-----+----+-------+-----+
- *    | frame                  |    0     |MOVING|CLEAN|  COW  |EXEC|WRITE|READ|PRESENT|FETCH|
- *    +------------------------+----------+------+-----+-------+----+-----+----+-------+-----+
+ *     31..12   frame
+ *          9   STALE     the file has another frame for this page by now, or none (file-change.ts)
+ *          8   FILE      the frame is the file's, not a private copy
+ *          7   MOVING    the frame is about to be replaced by a copy, when all harts have let go of it
+ *          6   CLEAN     a page of a shared file mapping whose server has not been told of writing
+ *          5   COW       the frame may be shared, so a write must copy it first
+ *          4   EXEC  ┐
+ *          3   WRITE │   what the page permits
+ *          2   READ  ┘
+ *          1   PRESENT
+ *          0   FETCH     (hart-abi.ts) instructions may be fetched now
  *
- * READ, WRITE and EXEC are what the page permits. The read entry, the write entry and FETCH are derived from
- * them, and are what harts act on: see `install` below. COW: the frame may be shared, so a write must copy
- * it first. CLEAN: a page of a shared file mapping whose server has not been told of writing. Neither stands
- * together with WRITE. MOVING: the frame is about to be replaced by a copy, when all harts have let go of it.
+ * The read entry, the write entry and FETCH are derived from READ, WRITE and EXEC, and are what harts act on;
+ * of a page that is MOVING or STALE all are invalid. Neither COW nor CLEAN stands together with WRITE.
  *
  * ## What is uncommitted must not be used
  *
@@ -58,6 +63,8 @@ export const PAGE_EXEC = 16;
 export const PAGE_COW = 32;
 export const PAGE_CLEAN = 64;
 export const PAGE_MOVING = 128;
+export const PAGE_FILE = 256;
+export const PAGE_STALE = 512;
 
 /** Distances, in words, from a page word to the entries of the same page. */
 export const TO_READ: number = -(LEAF_PAGE >>> 2);
@@ -174,7 +181,7 @@ export function setPage(
 ): boolean {
   const m = tx.memory;
   const old = m[at]!;
-  const usable = install && (word & PAGE_MOVING) === 0;
+  const usable = install && (word & (PAGE_MOVING | PAGE_STALE)) === 0;
   const entry = ((word >>> PAGE_SHIFT) - page) << PAGE_SHIFT;
   const read = usable && (word & PAGE_READ) !== 0 ? entry : ENTRY_INVALID;
   const write = usable && (word & PAGE_WRITE) !== 0 ? entry : ENTRY_INVALID;

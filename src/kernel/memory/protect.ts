@@ -15,8 +15,10 @@ import {
   nextLeaf,
   PAGE_CLEAN,
   PAGE_COW,
+  PAGE_FILE,
   PAGE_MOVING,
   PAGE_PRESENT,
+  PAGE_STALE,
   PAGE_WRITE,
   pageFlags,
   pageWord,
@@ -29,6 +31,9 @@ import { AddressSpace, Mapping, MAPPING, PAGE_LIMIT, type PageNumber, PROT } fro
 const PROT_SEM = 8;
 const PROT_GROWSDOWN = 0x0100_0000;
 const PROT_GROWSUP = 0x0200_0000;
+
+/** Flags of a page that do not follow from its protection. */
+const KEPT: number = PAGE_COW | PAGE_CLEAN | PAGE_MOVING | PAGE_FILE | PAGE_STALE;
 
 /** mprotect(2): 0, or MORE. Errors: EINVAL, ENOMEM (a hole, or too many mappings), EACCES. */
 export function mprotect(
@@ -118,7 +123,7 @@ function protectPages(
       if ((word & PAGE_PRESENT) === 0) continue;
       if (step.pages === 0) return page;
       step.pages--;
-      let flags = permission | (word & (PAGE_COW | PAGE_CLEAN | PAGE_MOVING));
+      let flags = permission | (word & KEPT);
       if ((prot & PROT.WRITE) !== 0 && (word & (PAGE_COW | PAGE_CLEAN)) === 0) flags |= PAGE_WRITE;
       const value = pageWord(frameOf(word), flags);
       if (setPage(tx, at, page, value, single)) step.taken = true;

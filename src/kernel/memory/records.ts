@@ -11,7 +11,7 @@
  *   M3  residentPages is the number of present page words whose frame is not the zero frame.
  *   M4  A present page word lies in a mapping and permits no more than the mapping does.
  *   M5  A read or write entry that allows an access, and PAGE_FETCH, agree with the page word: same frame,
- *       permission there, not PAGE_MOVING; no write entry to a page that must be copied first.
+ *       permission there, neither MOVING nor STALE; no write entry to a page that must be copied first.
  *   M6  A leaf table is reached from exactly one root word; leafTables counts them.
  *   M7  The zero frame and frames outside the ordinary range are never writable.
  *   M8  A shared object's references are the mappings of it.

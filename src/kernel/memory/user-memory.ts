@@ -26,7 +26,7 @@ import { PATH_BYTES, SEGMENTS_MAX, SLOT } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { addSegment, clearSegments, pathAt } from "../request.ts";
 import { FAULT, faultPage, faultSignal, isFileError } from "./fault.ts";
-import { translate } from "./page-table.ts";
+import { frameOf, PAGE_READ, readPage, translate } from "./page-table.ts";
 import { AddressSpace } from "./records.ts";
 
 /** Bytes that the segments of one step hold at most. */
@@ -169,7 +169,8 @@ export function addUserSegments(
 
 function followsLast(tx: Transaction, count: number, pa: number): boolean {
   const at = tx.slotAt + SLOT.segments + count * 2;
-  return (tx.words[at - 2]! >>> 0) + tx.words[at - 1]! === pa;
+  const end = (tx.words[at - 2]! >>> 0) + tx.words[at - 1]!;
+  return end === pa;
 }
 
 // --- copies ---------------------------------------------------------------------------------------------
@@ -250,6 +251,27 @@ export function pathFromUser(tx: Transaction, space: AddressSpace, va: number, w
   if (length < 0) throw errno.ENAMETOOLONG;
   target[length] = 0;
   return length;
+}
+
+/**
+ * Copies from the memory of a space that need not be the caller's (/proc/PID/cmdline), without faulting
+ * anything in; returns the bytes copied before the first page that has no frame. Takes the space's lock,
+ * under which no frame of it goes away.
+ */
+export function copyFromSpace(tx: Transaction, space: AddressSpace, va: number, target: Uint8Array): number {
+  AddressSpace.lock.acquire(tx, space);
+  const root = AddressSpace.root.get(tx, space);
+  let done = 0;
+  while (done < target.length && va + done < VA_LIMIT) {
+    const at = va + done;
+    const word = readPage(tx, root, Math.floor(at / PAGE_SIZE));
+    if ((word & PAGE_READ) === 0) break;
+    const run = Math.min(PAGE_SIZE - (at % PAGE_SIZE), target.length - done);
+    const pa = frameOf(word) * PAGE_SIZE + (at % PAGE_SIZE);
+    target.set(tx.memoryBytes.subarray(pa, pa + run), done);
+    done += run;
+  }
+  return done;
 }
 
 // --- numbers --------------------------------------------------------------------------------------------
