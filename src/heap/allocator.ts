@@ -110,7 +110,7 @@ export function allocate(tx: Transaction, type: number, words: number): HeapAddr
 
 /** Gives the block at `address` back when the transaction commits (T4). */
 export function release(tx: Transaction, address: HeapAddr): void {
-  assert(liveTypeAt(tx, address) !== 0, `free of ${address}, which is not live`);
+  assert(liveTypeAt(tx, address) !== 0, "free of a block that is not live");
   tx.afterCommit(REDO.free, address);
 }
 
@@ -119,7 +119,7 @@ export function redoFree(tx: Transaction, address: HeapAddr): void {
   const w = tx.words;
   const type = w[chunkOf(address) + CHUNK.type]!;
   const state = stateWord(tx, address);
-  assert(w[state] === BLOCK_LIVE, `block ${address} freed twice`);
+  assert(w[state] === BLOCK_LIVE, "a block is freed twice");
   tx.store(state, BLOCK_FREE);
   const stock = stockOf(tx.slotAt, type);
   const filled = w[stock + STOCK.filled]!;
@@ -163,7 +163,7 @@ function refill(tx: Transaction, type: number, stock: HeapAddr, size: number): v
   const w = tx.words;
   // Blocks that this transaction took must stay in the ring, where its rollback will look for them.
   const room = STOCK_RING - ((w[stock + STOCK.filled]! - takenAtBegin(tx, stock)) | 0);
-  assert(room >= REFILL, `more than ${STOCK_RING - REFILL} records of type ${type} allocated in one transaction`);
+  assert(room >= REFILL, "more records of one type allocated in one transaction than a stock's ring can remember");
   assert(!tx.inSystem, "a system transaction must not allocate records");
   tx.beginSystem();
   tx.lock(HEADER.allocatorLock, LOCK_RANK.allocator);

@@ -92,7 +92,7 @@ export function registerFileKind(kind: FileKind): void {
 /** The operations of `file`. */
 export function kindOf(tx: Transaction, file: File): FileKind {
   const kind = kinds[File.kind.get(tx, file)];
-  assert(kind !== undefined, `file of unknown kind ${File.kind.get(tx, file)}`);
+  assert(kind !== undefined, "a file of unknown kind");
   return kind;
 }
 

@@ -63,7 +63,7 @@ export class KernelThread implements TransactionHost {
 
   redo(tx: Transaction, kind: RedoKind, value: number): boolean {
     const step = redoSteps[kind];
-    assert(step !== undefined, `no redo step of kind ${kind}`);
+    assert(step !== undefined, "a redo step of unknown kind");
     return step(tx, value);
   }
 }

@@ -37,6 +37,7 @@ import {
   pipeUsed,
   putBytes,
   resizePipe,
+  roomBetween,
   takeBytes,
 } from "./pipe.ts";
 
@@ -54,15 +55,17 @@ function create(tx: Transaction): number {
 function read(tx: Transaction, pipe: Pipe, length: number, nonblock: boolean | number): number {
   Pipe.lock.acquire(tx, pipe);
   if (length === 0) return 0;
-  const used = pipeUsed(tx, pipe);
-  if (used === 0) {
+  const head = Pipe.head.get(tx, pipe);
+  const tail = Pipe.tail.get(tx, pipe);
+  if (head === tail) {
     if (Pipe.writers.get(tx, pipe) === 0) return 0;
     if (nonblock) throw errno.EAGAIN;
     throw waitFor(tx, Pipe.readable.at(pipe));
   }
-  const count = Math.min(used, length, PIPE_STEP);
-  const wasFull = pipeRoom(tx, pipe) < PIPE_PAGE;
-  takeBytes(tx, pipe, count);
+  const capacity = Pipe.capacity.get(tx, pipe);
+  const count = Math.min((tail - head) >>> 0, length, PIPE_STEP);
+  const wasFull = roomBetween(head, tail, capacity) < PIPE_PAGE;
+  takeBytes(tx, pipe, count, head, tail, capacity);
   if (wasFull && pipeRoom(tx, pipe) >= PIPE_PAGE) signalCondition(tx, Pipe.writable.at(pipe));
   return count;
 }
@@ -75,15 +78,17 @@ function write(tx: Transaction, pipe: Pipe, length: number, nonblock: boolean | 
   Pipe.lock.acquire(tx, pipe);
   if (length === 0) return 0;
   if (Pipe.readers.get(tx, pipe) === 0) throw errno.EPIPE;
-  const room = pipeRoom(tx, pipe);
+  const head = Pipe.head.get(tx, pipe);
+  const tail = Pipe.tail.get(tx, pipe);
+  const capacity = Pipe.capacity.get(tx, pipe);
+  const room = roomBetween(head, tail, capacity);
   if (room < length && (length <= PIPE_PAGE || room === 0)) {
     if (nonblock) throw errno.EAGAIN;
     throw waitFor(tx, Pipe.writable.at(pipe));
   }
   const count = Math.min(room, length, PIPE_STEP);
-  const wasEmpty = pipeUsed(tx, pipe) === 0;
-  putBytes(tx, pipe, count);
-  if (wasEmpty) signalCondition(tx, Pipe.readable.at(pipe));
+  putBytes(tx, pipe, count, tail, capacity);
+  if (head === tail) signalCondition(tx, Pipe.readable.at(pipe));
   return count;
 }
 

@@ -129,10 +129,12 @@ registerRedo(REDO.pipe, (tx, value) => {
   return true;
 });
 
-/** Appends the first `length` bytes of the request's segments; there must be room. Throws ENOMEM. */
-export function putBytes(tx: Transaction, pipe: Pipe, length: number): void {
-  const capacity = Pipe.capacity.get(tx, pipe);
-  let position = Pipe.tail.get(tx, pipe);
+/**
+ * Appends the first `length` bytes of the request's segments at `tail`, the pipe's; there must be room. Throws
+ * ENOMEM.
+ */
+export function putBytes(tx: Transaction, pipe: Pipe, length: number, tail: number, capacity: number): void {
+  let position = tail;
   for (let done = 0; done < length; ) {
     const offset = position & (PIPE_PAGE - 1);
     const run = Math.min(PIPE_PAGE - offset, length - done);
@@ -151,10 +153,19 @@ export function putBytes(tx: Transaction, pipe: Pipe, length: number): void {
   Pipe.tail.set(tx, pipe, position);
 }
 
-/** Moves the first `length` bytes to the request's segments; that many must be there. */
-export function takeBytes(tx: Transaction, pipe: Pipe, length: number): void {
-  const capacity = Pipe.capacity.get(tx, pipe);
-  let position = Pipe.head.get(tx, pipe);
+/**
+ * Moves the first `length` bytes, from `head` on, the pipe's, to the request's segments; that many must be
+ * there before `tail`.
+ */
+export function takeBytes(
+  tx: Transaction,
+  pipe: Pipe,
+  length: number,
+  head: number,
+  tail: number,
+  capacity: number,
+): void {
+  let position = head;
   for (let done = 0; done < length; ) {
     const offset = position & (PIPE_PAGE - 1);
     const run = Math.min(PIPE_PAGE - offset, length - done);
@@ -169,11 +180,11 @@ export function takeBytes(tx: Transaction, pipe: Pipe, length: number): void {
       else PipePage.free(tx, page);
     }
   }
-  if (position === Pipe.tail.get(tx, pipe)) {
+  if (position === tail) {
     position = (position & ~(PIPE_PAGE - 1)) >>> 0;
-    Pipe.tail.set(tx, pipe, position);
+    if (position !== tail) Pipe.tail.set(tx, pipe, position);
   }
-  if (position !== Pipe.head.get(tx, pipe)) Pipe.head.set(tx, pipe, position);
+  if (position !== head) Pipe.head.set(tx, pipe, position);
 }
 
 /** Gives the pipe `capacity` bytes, at least as many slots as it uses; the pages move to their new slots. */
@@ -193,10 +204,14 @@ export function resizePipe(tx: Transaction, pipe: Pipe, capacity: number): void 
   Pipe.capacity.set(tx, pipe, capacity);
 }
 
+/** Bytes that still fit between these positions. */
+export function roomBetween(head: number, tail: number, capacity: number): number {
+  return capacity - ((tail - (head & ~(PIPE_PAGE - 1))) >>> 0);
+}
+
 /** Bytes that still fit. */
 export function pipeRoom(tx: Transaction, pipe: Pipe): number {
-  const begin = Pipe.head.get(tx, pipe) & ~(PIPE_PAGE - 1);
-  return Pipe.capacity.get(tx, pipe) - ((Pipe.tail.get(tx, pipe) - begin) >>> 0);
+  return roomBetween(Pipe.head.get(tx, pipe), Pipe.tail.get(tx, pipe), Pipe.capacity.get(tx, pipe));
 }
 
 const SMALL = 64;
