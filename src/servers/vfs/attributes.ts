@@ -14,7 +14,7 @@ import { MS } from "./mounts.ts";
 import { O } from "./open-flags.ts";
 import { Dirent, FsContext, Inode, Mount } from "./records.ts";
 import { lockVfs, now, touch } from "./state.ts";
-import { AT, type Place, pathBytes, Walk, walkOrBase } from "./walk.ts";
+import { AT, NamelessFile, type Place, pathBytes, Walk, walkOrBase } from "./walk.ts";
 
 type PathArguments = [context: FsContext, credentials: Credentials, base: File, path: number, length: number];
 
@@ -163,8 +163,12 @@ export function access(tx: Transaction, ...args: [...PathArguments, mode: number
     throw errno.EINVAL;
   const asReal = (flags & AT.EACCESS) === 0 && !looksAsReal(tx, credentials);
   const who = asReal ? auth.asReal(tx, credentials) : credentials;
-  const place = walkOrBase(tx, context, who, base, path, length, flags);
-  checkAccess(tx, who, place, mode);
+  try {
+    checkAccess(tx, who, walkOrBase(tx, context, who, base, path, length, flags, true), mode);
+  } catch (error) {
+    // A pipe or socket that the caller has open: it may use it.
+    if (!(error instanceof NamelessFile)) throw error;
+  }
   if (asReal) auth.drop(tx, who);
 }
 

@@ -2,6 +2,7 @@
 
 import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import type { File } from "../../kernel/file.ts";
 import { readImageLink } from "./image.ts";
 import { S_IFLNK, typeOf } from "./inodes.ts";
 import { FileSystem, Inode, type Dirent, type Mount } from "./records.ts";
@@ -10,9 +11,14 @@ import { FileSystem, Inode, type Dirent, type Mount } from "./records.ts";
 export interface GeneratedLinks {
   /** The target's bytes. */
   read(tx: Transaction, inode: Inode): Uint8Array;
-  /** For a link that leads to an open file or a directory whatever its name: that place. */
-  magic?(tx: Transaction, inode: Inode): { mount: Mount; entry: Dirent } | undefined;
+  /** For a link that leads to a place whatever its name, or to an open file without a name: that. */
+  magic?(tx: Transaction, inode: Inode): MagicTarget | undefined;
 }
+
+export type MagicTarget =
+  | { readonly mount: Mount; readonly entry: Dirent }
+  /** A pipe, a socket: it has no place. */
+  | { readonly file: File };
 
 const generated = new Map<number, GeneratedLinks>();
 
@@ -24,7 +30,7 @@ const kindOfInode = (tx: Transaction, inode: Inode): number =>
   FileSystem.kind.get(tx, Inode.fileSystem.get(tx, inode));
 
 export const linkTarget = {
-  magic(tx: Transaction, inode: Inode): { mount: Mount; entry: Dirent } | undefined {
+  magic(tx: Transaction, inode: Inode): MagicTarget | undefined {
     return generated.get(kindOfInode(tx, inode))?.magic?.(tx, inode);
   },
 

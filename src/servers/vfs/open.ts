@@ -16,7 +16,7 @@ import { holdMount, MS } from "./mounts.ts";
 import { isName, nameOf } from "./names.ts";
 import { O, O_EXEC_DENY, wantsRead, wantsWrite } from "./open-flags.ts";
 import { Dirent, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount } from "./records.ts";
-import { type Place, pathBytes, Walk } from "./walk.ts";
+import { NamelessFile, type Place, pathBytes, Walk } from "./walk.ts";
 
 /**
  * The word `detail` of a file of kind "inode" or "directory": what its release ends for the inode (ENDS), and
@@ -46,6 +46,18 @@ export function registerOpenKind(fileSystemKind: number, kind: FileKindName): vo
   kindOfGenerated.set(fileSystemKind, kind);
 }
 
+/**
+ * Opens again a file without a name, that /proc/PID/fd has led to: a new open file of the same pipe or
+ * terminal, with flags of its own.
+ */
+export type Reopener = (tx: Transaction, file: File, flags: number) => File;
+const reopeners = new Map<string, Reopener>();
+
+/** Says how files of a kind are opened again. Once for each kind. */
+export function registerReopener(kind: FileKindName, reopener: Reopener): void {
+  reopeners.set(kind, reopener);
+}
+
 export function open(
   tx: Transaction,
   context: FsContext,
@@ -57,7 +69,29 @@ export function open(
   mode: number,
   resolve: number,
 ): File {
+  try {
+    return openNamed(tx, context, credentials, base, path, length, flags, mode, resolve);
+  } catch (error) {
+    if (!(error instanceof NamelessFile)) throw error;
+    const reopener = reopeners.get(FILE_KINDS[File.kind.get(tx, error.file)] ?? "none");
+    if (reopener === undefined) throw errno.ENXIO;
+    return reopener(tx, error.file, flags & ~CREATION);
+  }
+}
+
+function openNamed(
+  tx: Transaction,
+  context: FsContext,
+  credentials: Credentials,
+  base: File,
+  path: number,
+  length: number,
+  flags: number,
+  mode: number,
+  resolve: number,
+): File {
   const walk = new Walk(tx, context, credentials, base, resolve);
+  walk.tellsFiles = true;
   const bytes = pathBytes(tx, path, length);
   if ((flags & O.TMPFILE) === O.TMPFILE) return openUnnamed(walk, context, bytes, flags, mode);
   const exclusive = (flags & (O.CREAT | O.EXCL)) === (O.CREAT | O.EXCL);

@@ -10,7 +10,7 @@ import { MS } from "./mounts.ts";
 import { NAME_MAX } from "./names.ts";
 import { Dirent, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount, VfsState } from "./records.ts";
 import { lockVfs, stateOf } from "./state.ts";
-import { type Place, walkOrBase, walkTo } from "./walk.ts";
+import { NamelessFile, type Place, walkOrBase, walkTo } from "./walk.ts";
 
 /** What `form` of the stat operations says. */
 export const STAT_FORM = { STAT: 0, STATX: 1 } as const;
@@ -154,7 +154,14 @@ export function stat(
   flags: number,
   form: number,
 ): void {
-  const place = walkOrBase(tx, context, credentials, base, path, length, flags);
+  let place: Place;
+  try {
+    place = walkOrBase(tx, context, credentials, base, path, length, flags, true);
+  } catch (error) {
+    if (!(error instanceof NamelessFile)) throw error;
+    statFile(tx, error.file, form);
+    return;
+  }
   deliver(tx, attributesOf(tx, Dirent.inode.get(tx, place.entry), place.mount, place.entry), form);
 }
 

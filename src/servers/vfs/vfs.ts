@@ -37,6 +37,8 @@ import * as truncation from "./truncate.ts";
 import * as xattr from "./xattr.ts";
 import "./devices.ts";
 import "./invariants.ts";
+import "./proc/procfs.ts";
+import "./pts.ts";
 
 export const vfsServer = defineServer("vfs", {
   // --- fs contexts: root, working directory, umask ------------------------------------------------------

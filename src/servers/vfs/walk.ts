@@ -38,6 +38,14 @@ export interface LastName extends Place {
 
 export const RESOLVE = { NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 16 } as const;
 
+/** Thrown when a walk ends at an open file that has no name: a pipe behind /proc/self/fd/0. */
+export class NamelessFile {
+  readonly file: File;
+  constructor(file: File) {
+    this.file = file;
+  }
+}
+
 /** Symbolic links that one walk follows at most (MAXSYMLINKS). */
 const LINKS_MAX = 40;
 const SLASH = 0x2f;
@@ -51,6 +59,8 @@ export class Walk {
   /** Where ".." ends. */
   readonly root: Place;
   at: Place;
+  /** Whether the caller can do something with an open file that has no name: it catches NamelessFile. */
+  tellsFiles = false;
   #links = 0;
 
   constructor(
@@ -136,6 +146,10 @@ export class Walk {
     const magic = linkTarget.magic(this.tx, inode);
     if (magic !== undefined) {
       if ((this.resolve & RESOLVE.NO_MAGICLINKS) !== 0) throw errno.ELOOP;
+      if ("file" in magic) {
+        if (!this.tellsFiles) throw errno.ENXIO;
+        throw new NamelessFile(magic.file);
+      }
       this.#jump = magic;
       return NOTHING;
     }
@@ -295,8 +309,10 @@ export function walkOrBase(
   path: number,
   length: number,
   flags: number,
+  tellsFiles: boolean = false,
 ): Place {
   const walk = new Walk(tx, context, credentials, base);
+  walk.tellsFiles = tellsFiles;
   if (length === 0 && (flags & AT.EMPTY_PATH) !== 0) return walk.at;
   return walk.toEnd(pathBytes(tx, path, length), (flags & AT.SYMLINK_NOFOLLOW) === 0);
 }
