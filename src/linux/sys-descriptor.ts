@@ -176,6 +176,11 @@ function recordLock(call: SystemCall, file: File, command: number): number {
   const lock = readStruct(call, call.address(2), FLOCK_BYTES);
   const type = lock.getInt16(0, true);
   if (type < 0 || type > F_UNLCK) throw errno.EINVAL;
+  const table = Task.files.get(tx, task);
+  if (command !== F.GETLK && FileTable.usesRecordLocks.get(tx, table) === 0) {
+    lockFiles(tx, task);
+    FileTable.usesRecordLocks.set(tx, table, 1);
+  }
   let start = readLong(lock, 8) + lockOrigin(call, file, lock.getInt16(2, true));
   let length = readLong(lock, 16);
   if (length < 0) {
@@ -183,7 +188,6 @@ function recordLock(call: SystemCall, file: File, command: number): number {
     length = -length;
   }
   if (start < 0) throw errno.EINVAL;
-  const table = Task.files.get(tx, task);
   if (command === F.GETLK) {
     if (type === F_UNLCK) throw errno.EINVAL;
     const other = vfs.testRecordLock(tx, file, table, type, start, length) as FileLock;
@@ -194,10 +198,6 @@ function recordLock(call: SystemCall, file: File, command: number): number {
   }
   const mode = File.flags.get(tx, file) & 3;
   if ((type === 0 && mode === O.WRONLY) || (type === 1 && mode === 0)) throw errno.EBADF;
-  if (FileTable.usesRecordLocks.get(tx, table) === 0) {
-    lockFiles(tx, task);
-    FileTable.usesRecordLocks.set(tx, table, 1);
-  }
   const pid = Process.pid.get(tx, call.process);
   vfs.setRecordLock(tx, file, table, pid, type, start, length, command === F.SETLKW ? 1 : 0);
   return 0;

@@ -273,6 +273,12 @@ export class LinuxMachine {
     }
   }
 
+  /** Forgets a call that waits: the next one begins anew. */
+  forget(): void {
+    for (const field of [Task.deadline, Task.progress, Task.progressDetail]) field.set(this.tx, this.task, 0);
+    this.tx.commit();
+  }
+
   /** Makes a system call: its result, −errno, or BLOCKS. */
   call(name: string, ...args: (number | string)[]): number | typeof BLOCKS {
     return this.carryOut(this.prepare(name, ...args));
