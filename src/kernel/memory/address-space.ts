@@ -13,7 +13,7 @@ import type { HeapView } from "../../heap/heap.ts";
 import { next, remove } from "../../heap/list.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { REDO } from "../../heap/layout.ts";
-import { dropMapping, freeLeaves, Step, zapPages } from "./change.ts";
+import { dropClaim, dropMapping, freeLeaves, Step, zapPages } from "./change.ts";
 import { FrameBatch } from "./frames.ts";
 import { mappingFrom } from "./mapping-tree.ts";
 import { allocateRoot, freeRoot } from "./page-table.ts";
@@ -58,9 +58,13 @@ export function holdSpace(tx: Transaction, space: AddressSpace): void {
   AddressSpace.references.set(tx, space, references + 1);
 }
 
-/** One task less. True: it was the last, and the caller must see to it that destroyStep is run to the end. */
-export function releaseSpace(tx: Transaction, space: AddressSpace): boolean {
+/**
+ * One task less: `owner`, whose claim goes with it. True: it was the last, and the caller must see to it that
+ * destroyStep is run to the end.
+ */
+export function releaseSpace(tx: Transaction, space: AddressSpace, owner = 0): boolean {
   AddressSpace.lock.acquire(tx, space);
+  if (owner !== 0) dropClaim(tx, space, owner);
   const references = AddressSpace.references.get(tx, space) - 1;
   assert(references >= 0, "address space released twice");
   AddressSpace.references.set(tx, space, references);

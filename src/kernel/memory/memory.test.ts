@@ -6,7 +6,7 @@ import { holdSpace } from "./address-space.ts";
 import { changeFileMappings } from "./file-change.ts";
 import { publishSafepoint, releasePending } from "./safepoint.ts";
 import { errno } from "../../base/errno.ts";
-import { checkHeap } from "../../heap/check.ts";
+import { census, checkHeap } from "../../heap/check.ts";
 import { faultCode, faultSignal } from "./fault.ts";
 import { allocateZeroFrame, dropFrame, frameAddress, frameUsage } from "./frames.ts";
 import { MAP, munmap } from "./mmap.ts";
@@ -215,4 +215,24 @@ test("another process's memory can be read as far as it is there", () => {
     96,
   );
   assert.equal(target[95], 9);
+});
+
+test("running out of heap is ENOMEM and gives everything back", () => {
+  const { tx, space } = testMachine({ heap: 3 << 20 });
+  const before = census(tx).get("mapping") ?? 0;
+  let made = 0;
+  assert.throws(
+    () => {
+      // Neighbours differ, so that they are not joined.
+      for (; ; made++) map(tx, space, anonymous(4096, { prot: made % 2 === 0 ? PROT.READ : 0 }));
+    },
+    (error) => error === errno.ENOMEM,
+  );
+  assert.ok(made > 1000);
+  assert.deepEqual(checkHeap(tx), []);
+  assert.equal(AddressSpace.mappingCount.get(tx, space), made);
+  const last = AddressSpace.mmapBase.get(tx, space) - made;
+  steps(tx, () => munmap(tx, space, last * 4096, made * 4096, OWNER));
+  assert.equal(census(tx).get("mapping") ?? 0, before);
+  assert.deepEqual(checkHeap(tx), []);
 });

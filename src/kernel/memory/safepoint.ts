@@ -51,8 +51,21 @@ export function placeSafepoints(view: HeapView): void {
   placeRoot(view, "safepoints", (view.slotCount + 1) * ROW_WORDS);
 }
 
+// The table never moves; the last one asked for is at hand.
+let lastHeap: SharedArrayBuffer | undefined;
+let lastTable: HeapAddr = 0;
+
+function tableOf(view: HeapView): HeapAddr {
+  const heap = view.buffers.heap;
+  if (heap !== lastHeap) {
+    lastTable = view.root("safepoints");
+    lastHeap = heap;
+  }
+  return lastTable;
+}
+
 function rowOf(view: HeapView, slot: number): HeapAddr {
-  return view.root("safepoints") + (slot + 1) * ROW_WORDS;
+  return tableOf(view) + (slot + 1) * ROW_WORDS;
 }
 
 /**
@@ -70,7 +83,7 @@ export function bindSafepoint(tx: Transaction, hart: number): void {
  */
 export function publishSafepoint(tx: Transaction, space: AddressSpace): void {
   const w = tx.words;
-  const table = tx.root("safepoints");
+  const table = tableOf(tx);
   const row = table + (tx.slotIndex + 1) * ROW_WORDS;
   if (w[row + ROW.space] !== space) {
     Atomics.store(w, row + ROW.noticed, Atomics.load(w, table));
@@ -101,7 +114,7 @@ export function markSlotIdle(view: HeapView, slot: number): void {
  */
 export function beginTaking(tx: Transaction, space: AddressSpace): number {
   const w = tx.words;
-  const table = tx.root("safepoints");
+  const table = tableOf(tx);
   const sequence = (Atomics.add(w, table, 1) + 1) | 0;
   // 0 says "none", so a ticket never is; a slot that has noticed 0 has noticed −1 too.
   const ticket = sequence === 0 ? -1 : sequence;
@@ -129,7 +142,7 @@ export function pendingTaking(
   const w = tx.words;
   const ticket = w[AddressSpace.ticket.at(space)]!;
   if (ticket === 0) return undefined;
-  const table = tx.root("safepoints");
+  const table = tableOf(tx);
   for (let slot = tx.slotCount - 1; slot >= 0; slot--) {
     if (slot === tx.slotIndex) continue;
     const row = table + (slot + 1) * ROW_WORDS;
