@@ -20,8 +20,7 @@
  *
  * Invariants
  *   PL1  At rest every frame is IDLE and no slot has a frame in use.
- *   PL2  A server in worker placement that is served at all names a thread that is alive, or one whose end has
- *        been noted and whose replacement is due; a server in caller placement names none.
+ *   PL2  A server in caller placement names no thread of its own.
  *
  * Rejected: a ring of calls for each server. A ring with many producers has a moment in which a producer has
  * reserved a cell and not yet filled it; one that dies there stops everybody behind it. A bit in a set is set
