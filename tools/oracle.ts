@@ -3,6 +3,7 @@
  *
  *     node tools/oracle.ts record [NAME…]   runs them and writes test/scenarios/golden (as root)
  *     node tools/oracle.ts check [NAME…]    runs them and compares with the recorded answers
+ *     node tools/oracle.ts second [NAME…]   compares with Debian's kernel in a virtual machine (see vm.ts)
  *     node tools/oracle.ts list [NAME…]
  *     node tools/oracle.ts show NAME…       runs them and prints the outcome
  *
@@ -18,9 +19,16 @@ import path from "node:path";
 import { findImage } from "../src/image/images.ts";
 import { scenarios } from "../test/scenarios/all.ts";
 import { chrootRunner, OracleUnavailable } from "./oracle/chroot.ts";
-import { compareOutcomes, runScenario, type Runner } from "./oracle/compare.ts";
+import {
+  compareOutcomes,
+  prepareScenario,
+  type Runner,
+  type RunRequest,
+  runScenario,
+} from "./oracle/compare.ts";
 import { groupOf, hashBinaries, readGolden, staleness, writeGolden } from "./oracle/golden.ts";
 import type { Outcome, Scenario } from "./oracle/scenario.ts";
+import { runInVm } from "./oracle/vm.ts";
 
 const IMAGE = "debian";
 const MADE_BY = "node tools/oracle.ts record";
@@ -151,7 +159,40 @@ async function show(oracle: Oracle, list: readonly Scenario[]): Promise<number> 
   return 0;
 }
 
-const commands = { record, check, show };
+/** The recorded answers against a real kernel. COPPICE_ORACLE_KERNEL is an unpacked kernel package. */
+async function second(oracle: Oracle, list: readonly Scenario[]): Promise<number> {
+  const kernel = process.env["COPPICE_ORACLE_KERNEL"];
+  if (kernel === undefined)
+    throw new Error("COPPICE_ORACLE_KERNEL must name the folder of an unpacked kernel package");
+  const plain = list.filter(({ keys }) => keys === undefined);
+  const requests: RunRequest[] = [];
+  const prepared: AsyncDisposable[] = [];
+  for (const scenario of plain) {
+    const scene = await prepareScenario(scenario);
+    prepared.push(scene);
+    requests.push(scene.request);
+  }
+  let failed = 0;
+  const outcomes = await runInVm(oracle.root, kernel, requests);
+  for (const [index, scenario] of plain.entries()) {
+    const want = readGolden(groupOf(scenario.name))?.answers[scenario.name];
+    const got = outcomes[index];
+    const differences =
+      got && want
+        ? compareOutcomes({ ...got, ...(want.files && { files: want.files }) }, want)
+        : [got ? "no recorded answer" : "the machine did not come to it"];
+    if (differences.length === 0) continue;
+    failed += 1;
+    console.log(`FAIL ${scenario.name}\n  ${differences.join("\n  ")}`);
+  }
+  for (const scene of prepared) await scene[Symbol.asyncDispose]();
+  console.log(
+    `${plain.length - failed} passed, ${failed} failed, ${list.length - plain.length} skipped (they need a terminal)`,
+  );
+  return failed;
+}
+
+const commands = { record, check, second, show };
 
 async function main(command: string | undefined, names: readonly string[]): Promise<number> {
   const list = chosen(names);
@@ -160,7 +201,7 @@ async function main(command: string | undefined, names: readonly string[]): Prom
     return 0;
   }
   if (command === undefined || !Object.hasOwn(commands, command)) {
-    console.error("usage: node tools/oracle.ts record|check|show|list [NAME…]");
+    console.error("usage: node tools/oracle.ts record|check|second|show|list [NAME…]");
     return 2;
   }
   try {

@@ -24,7 +24,7 @@ const readOnly: Partial<Scenario> = { mounts: [{ guest: "/mnt", files, readOnly:
 export const mounts: readonly Scenario[] = [
   mounted(
     "read",
-    "cat hello.txt sub/inner.txt; find . | sort; ./run.sh a b; wc -c < hello.txt; stat -c '%F %s %a' hello.txt sub",
+    "cat hello.txt sub/inner.txt; find . | sort; ./run.sh a b; wc -c < hello.txt; stat -c '%F %s %a' hello.txt; stat -c '%F %a' sub",
   ),
   mounted(
     "write",
@@ -87,7 +87,7 @@ export const mounts: readonly Scenario[] = [
   ),
   mounted(
     "execute-and-map",
-    'cp /bin/true t; ./t; echo $?; perl -e \'open F, "+<", "hello.txt"; seek F, 6, 0; print F "FROM"; close F; open G, "<", "hello.txt"; print <G>\'; cmp t /bin/true && echo same; sort -o hello.txt hello.txt; cat hello.txt',
+    'cp /bin/true t; ./t; echo $?; perl -e \'open F, "+<", "hello.txt"; seek F, 6, 0; print F "FROM"; close F; open G, "<", "hello.txt"; print <G>\'; cmp t /bin/true && echo same; rm t; sort -o hello.txt hello.txt; cat hello.txt',
   ),
   mounted(
     "large",

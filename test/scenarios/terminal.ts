@@ -94,13 +94,7 @@ export const terminal: readonly Scenario[] = [
     ],
     jobs,
   ),
-  session("exit-with-stopped", [
-    "sleep 100",
-    key("sleep 100\r\n", "\x1a"),
-    "exit",
-    "kill %1; sleep 0.3",
-    "exit",
-  ]),
+  session("exit-with-stopped", ["sleep 100", key("sleep 100\r\n", "\x1a"), "exit", "exit"]),
   session("pipeline", [
     "seq 3 | tr '\\n' ' ' | cat; echo",
     "sleep 100 | cat",

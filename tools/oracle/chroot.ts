@@ -88,8 +88,11 @@ function identity(root: string, user: string): readonly [uid: string, gid: strin
 
 const quote = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`;
 
-/** The shell script that builds the root file system in a fresh mount namespace and enters it. */
-function enterScript(image: string, enter: string, request: RunRequest): string {
+/**
+ * The shell script that builds the root file system in a fresh mount namespace and enters it. `image` is where
+ * the image can be read now, `lower` where it will be when the script runs.
+ */
+export function enterScript(image: string, lower: string, enter: string, request: RunRequest): string {
   const [uid, gid, groups] = identity(image, request.user);
   const home = readFileSync(path.join(image, "etc/passwd"), "utf8")
     .split("\n")
@@ -121,7 +124,7 @@ function enterScript(image: string, enter: string, request: RunRequest): string 
     'mount -t tmpfs -o mode=755 none "$w"',
     'mkdir "$w/upper" "$w/work" "$w/root"',
     "r=$w/root",
-    `mount -t overlay -o lowerdir=${quote(image)},upperdir="$w/upper",workdir="$w/work" overlay "$r"`,
+    `mount -t overlay -o lowerdir=${quote(lower)},upperdir="$w/upper",workdir="$w/work" overlay "$r"`,
     'mount -t proc proc "$r/proc"',
     'mount -t tmpfs -o mode=755 none "$r/dev"',
     ...nodes,
@@ -206,7 +209,7 @@ export function chrootRunner(image: string): Runner & AsyncDisposable {
         "--kill-child=KILL",
         "sh",
         "-c",
-        enterScript(image, enter, request),
+        enterScript(image, image, enter, request),
       ],
       request,
     );

@@ -74,21 +74,27 @@ async function describeFolder(folder: string, prefix: string): Promise<[string, 
   return found;
 }
 
-/** Runs a scenario and returns its outcome, normalised. */
-export async function runScenario(scenario: Scenario, runner: Runner): Promise<Outcome> {
+export interface PreparedScenario extends AsyncDisposable {
+  readonly request: RunRequest;
+  /** What is in the mounted folders now. */
+  files(): Promise<Record<string, string> | undefined>;
+}
+
+/** Makes the folders that a scenario mounts, and the request for a runner. */
+export async function prepareScenario(scenario: Scenario): Promise<PreparedScenario> {
   const base = await mkdtemp(path.join(tmpdir(), "coppice-scenario-"));
-  try {
-    await chmod(base, 0o755);
-    // Beside the mounted folders, where a symbolic link that led out would find it.
-    await writeFile(path.join(base, "outside.txt"), "a file of the host\n");
-    const mounts = [];
-    for (const [index, mount] of (scenario.mounts ?? []).entries()) {
-      const host = path.join(base, `mount-${index}`);
-      await mkdir(host);
-      await fillFolder(host, mount);
-      mounts.push({ host, guest: mount.guest, readOnly: mount.readOnly ?? false });
-    }
-    const raw = await runner.run({
+  await chmod(base, 0o755);
+  // Beside the mounted folders, where a symbolic link that led out would find it.
+  await writeFile(path.join(base, "outside.txt"), "a file of the host\n");
+  const mounts: { host: string; guest: string; readOnly: boolean }[] = [];
+  for (const [index, mount] of (scenario.mounts ?? []).entries()) {
+    const host = path.join(base, `mount-${index}`);
+    await mkdir(host);
+    await fillFolder(host, mount);
+    mounts.push({ host, guest: mount.guest, readOnly: mount.readOnly ?? false });
+  }
+  return {
+    request: {
       argv: scenario.argv,
       env: scenario.env ?? {},
       cwd: scenario.cwd ?? "/",
@@ -97,19 +103,29 @@ export async function runScenario(scenario: Scenario, runner: Runner): Promise<O
       ...(scenario.keys && { keys: scenario.keys }),
       mounts,
       timeoutMs: scenario.timeoutMs ?? 30_000,
-    });
-    const files: [string, string][] = [];
-    for (const [index, { host }] of mounts.entries())
-      files.push(...(await describeFolder(host, `${index}:`)));
-    return {
-      stdout: normalise(raw.stdout, scenario.normalise),
-      stderr: normalise(raw.stderr, scenario.normalise),
-      exitCode: raw.exitCode,
-      ...(mounts.length > 0 && { files: Object.fromEntries(files) }),
-    };
-  } finally {
-    await rm(base, { recursive: true, force: true });
-  }
+    },
+    files: async () => {
+      if (mounts.length === 0) return undefined;
+      const found: [string, string][] = [];
+      for (const [index, { host }] of mounts.entries())
+        found.push(...(await describeFolder(host, `${index}:`)));
+      return Object.fromEntries(found);
+    },
+    [Symbol.asyncDispose]: () => rm(base, { recursive: true, force: true }),
+  };
+}
+
+/** Runs a scenario and returns its outcome, normalised. */
+export async function runScenario(scenario: Scenario, runner: Runner): Promise<Outcome> {
+  await using scene = await prepareScenario(scenario);
+  const raw = await runner.run(scene.request);
+  const files = await scene.files();
+  return {
+    stdout: normalise(raw.stdout, scenario.normalise),
+    stderr: normalise(raw.stderr, scenario.normalise),
+    exitCode: raw.exitCode,
+    ...(files && { files }),
+  };
 }
 
 function firstDifference(name: string, got: string, want: string): string | undefined {

@@ -108,7 +108,12 @@ int main(int argc, char **argv) {
       for (int i = 0; i < 3; i++) dup2(pipes[i][i > 0], i);
     if (setgroups(groupCount, groups) < 0 || setgid(atoi(argv[3])) < 0 || setuid(atoi(argv[2])) < 0) fail("user");
     if (chdir(cwd) < 0) fail(cwd);
-    signal(SIGPIPE, SIG_DFL);
+    // What the caller ignores or blocks must not reach the program.
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int i = 1; i < 65; i++) signal(i, SIG_DFL);
+    umask(022);
     execvpe(argv[8], argv + 8, environ);
     fprintf(stderr, "enter: %s: %s\n", argv[8], strerror(errno));
     exit(errno == ENOENT ? 127 : 126);

@@ -1,14 +1,15 @@
+as() { chroot --userspec="$1:$2" / sh -c 'cd /tmp && exec "$@"' as "${@:3}"; }
 cp /usr/bin/id ./id
 chmod 4755 id
-setpriv --reuid nobody --regid nogroup --clear-groups ./id -u
-setpriv --reuid nobody --regid nogroup --clear-groups ./id -ru
+as nobody nogroup ./id -u
+as nobody nogroup ./id -ru
 chmod 2755 id
-setpriv --reuid nobody --regid nogroup --clear-groups ./id -g
+as nobody nogroup ./id -g
 chmod 755 id
-setpriv --reuid nobody --regid nogroup --clear-groups ./id -u
+as nobody nogroup ./id -u
 cp /bin/cat ./cat
 chmod 711 cat
-setpriv --reuid nobody --regid nogroup --clear-groups ./cat /etc/debian_version
+as nobody nogroup ./cat /etc/debian_version
 chmod 700 cat
-setpriv --reuid nobody --regid nogroup --clear-groups ./cat /etc/debian_version
+as nobody nogroup ./cat /etc/debian_version
 echo "status $?"

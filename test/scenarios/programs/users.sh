@@ -5,10 +5,8 @@ getent group staff
 getent passwd nosuchuser
 echo "status $?"
 getent hosts localhost
-su -s /bin/sh nobody -c 'id -un; echo $HOME'
-echo "status $?"
-setpriv --reuid daemon --regid daemon --init-groups id
-setpriv --reuid 1234 --clear-groups id
+chroot --userspec=daemon / id
+chroot --userspec=1234:5678 --groups=50,100 / id
 runuser -u nobody -- id -un
 echo "status $?"
 useradd -m -s /bin/bash alice

@@ -21,9 +21,7 @@ ls
 more < /etc/debian_version
 taskset -p $$ > /dev/null && echo affinity
 nice -n 3 sh -c 'nice'
-ionice -p $$ > /dev/null && echo io
 linux64 uname -m
-choom -p $$ > /dev/null && echo oom
 script -qec 'echo in a pty; tty -s && echo yes' /dev/null < /dev/null
 echo "status $?"
 logger --help | head -2 | tail -1
