@@ -38,8 +38,9 @@ export type Argument =
   | "fd"
   /** A descriptor or AT_FDCWD. */
   | "dirfd"
-  /** Octal permissions. */
+  /** Octal permissions; those of a file to be created, shown if the flags before them ask for one. */
   | "mode"
+  | "open-mode"
   | "pid"
   | "signal"
   /** A string that ends in a zero byte. */

@@ -16,7 +16,7 @@ import { translate } from "../kernel/memory/page-table.ts";
 import { high, low, X } from "../kernel/registers.ts";
 import { SIG } from "../kernel/signal.ts";
 import { Task } from "../kernel/task.ts";
-import { AT_FDCWD, S } from "./abi-file.ts";
+import { AT_FDCWD, O, S } from "./abi-file.ts";
 import { ERRNO_TEXT } from "./errno-text.ts";
 import type { Argument, CallRow, FlagSet, NameSet } from "./row.ts";
 import { rowOf } from "./table.ts";
@@ -312,6 +312,7 @@ export function argumentText(
     case "dirfd":
       return raw.low === AT_FDCWD ? "AT_FDCWD" : String(raw.low);
     case "mode":
+    case "open-mode":
       return `0${(raw.low & 0o177777).toString(8).padStart(3, "0")}`;
     case "signal":
       return signalName(raw.low);
@@ -404,11 +405,15 @@ export function createTrace(write: (text: string) => void): CallTrace {
     const args = rowOf(line.number)?.args ?? [];
     for (const [i, kind] of args.entries()) {
       const zero = { low: 0, high: 0 };
+      const creates = O.CREAT | (O.TMPFILE & ~O.DIRECTORY);
+      if (kind === "open-mode" && ((line.raw[i - 1] ?? zero).low & creates) === 0) continue;
       line.parts[i] ??= argumentText(kind, line.raw[i] ?? zero, line.raw[i + 1] ?? zero, look, result);
     }
   };
   const print = (call: SystemCall, line: Line, result: string): void => {
-    write(`${prefix(call)}${nameOf(line.number)}(${line.parts.join(", ")}) = ${result}\n`);
+    write(
+      `${prefix(call)}${nameOf(line.number)}(${line.parts.filter((part) => part !== undefined).join(", ")}) = ${result}\n`,
+    );
   };
   return {
     enter(call, number) {

@@ -140,7 +140,7 @@ function bits(value: number): number {
 }
 
 export const openRows: readonly CallRow[] = [
-  full(56, "openat", ["dirfd", "string", openNames, "mode"], openat, {
+  full(56, "openat", ["dirfd", "string", openNames, "open-mode"], openat, {
     wait: "enqueue",
     abandon: abandonOpen,
   }),
