@@ -6,7 +6,7 @@ import { redoFree, STOCK, stockOf, typeControl } from "./allocator.ts";
 import { census, checkHeap, registeredInvariants } from "./check.ts";
 import { crashLoop } from "./crash-loop.ts";
 import { createHeap, type HeapAddr, type HeapBuffers } from "./heap.ts";
-import { CHUNK, CHUNK_TYPES_AT, HEADER, LOG_HEAD, SLOT, TYPE } from "./layout.ts";
+import { CHUNK, CHUNK_TYPES_AT, HEADER, LOG_HEAD, REDO, SLOT, TYPE } from "./layout.ts";
 import { append, next } from "./list.ts";
 import { defineRecord, link, list, lock, ref, type Ref, u32 } from "./record.ts";
 import { rollbackTo, savepoint } from "./savepoint.ts";
@@ -207,6 +207,22 @@ describe("planted bugs", () => {
       }),
     );
   });
+});
+
+test("steps that file further steps go on as long as few are due at a time", () => {
+  let left = 2000;
+  const chain: TransactionHost = {
+    ...host,
+    redo: (tx, kind, value) => {
+      if (left-- > 0) tx.afterCommit(kind, value + 1);
+      return true;
+    },
+  };
+  const tx = new HookedTransaction(buffers(), 0, chain, () => {});
+  for (let i = 0; i < 100; i++) tx.afterCommit(REDO.wake, i);
+  tx.commit();
+  assert.equal(left, -100);
+  assert.deepEqual(checkHeap(tx), []);
 });
 
 test("a savepoint undoes and unlocks what came after it, and nothing else", () => {

@@ -22,7 +22,7 @@
  *     +3   attempts     times that this request has failed
  *     +4   sequence     transactions committed; tells a transaction from the one before it
  *     +5   redoCount    items in the redo list; a logged store, so it is 0 unless a commit made it final
- *     +150 redoHead     items of the redo list that are done; 0 when the list is empty
+ *     +150 redoHead     index of the redo list's first item; the list is a ring
  *     +6   deadline     (two words) when the wait that the request asks for is to end; see kernel/wait.ts
  *     +8   main log:    logCount, lockCount, then LOCKS_MAX pairs (word of the lock, rank)
  *     +80  system log:  the same, for the short system transactions inside the main one
@@ -113,6 +113,7 @@ export const BLOCK_LIVE = 1;
 
 export const LOCKS_MAX = 32;
 export const CALL_WORDS = 64;
+/** Steps that one transaction may leave to be done. A power of two: the list is a ring. */
 export const REDO_MAX = 256;
 export const SEGMENTS_MAX = 32;
 export const WAITS_MAX = 600;

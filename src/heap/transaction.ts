@@ -238,7 +238,9 @@ export class Transaction extends HeapView {
     const w = this.words;
     const count = w[this.slotAt + SLOT.redoCount]!;
     if (count >= REDO_MAX) throw errno.ENOMEM;
-    const item = this.slotAt + SLOT.redo + (count << 1);
+    // A ring, so that steps which file further steps may go on for ever, if only few are due at a time.
+    const index = (w[this.slotAt + SLOT.redoHead]! + count) & (REDO_MAX - 1);
+    const item = this.slotAt + SLOT.redo + (index << 1);
     w[item] = kind;
     w[item + 1] = value;
     this.store(this.slotAt + SLOT.redoCount, count + 1);
@@ -257,10 +259,10 @@ export class Transaction extends HeapView {
       const item = this.slotAt + SLOT.redo + (head << 1);
       this.beginSystem();
       const done = this.host.redo(this, w[item]! as RedoKind, w[item + 1]!);
-      if (done && head + 1 === w[countAt]) {
-        this.store(headAt, 0);
-        this.store(countAt, 0);
-      } else if (done) this.store(headAt, head + 1);
+      if (done) {
+        this.store(headAt, (head + 1) & (REDO_MAX - 1));
+        this.store(countAt, w[countAt]! - 1);
+      }
       this.endSystem();
     }
   }
