@@ -3,7 +3,8 @@
  * a file is one whole block, its files' contents too.
  *
  *     absent ──requestRange──▶ loading ──arrived──▶ present ──reclaim──▶ absent
- *                                 └─────failed────▶ failed (EIO) ─reclaim┘
+ *                                 ├──failed alone──▶ failed (EIO) ─reclaim┘
+ *                                 └──failed among others──▶ suspect ──▶ loading, alone
  *
  * ## Locks
  *
@@ -27,7 +28,17 @@ import { abandon, HostIo, ioRoom, registerIoCompletion, requestBlocks } from "..
 import { signalCondition } from "../../kernel/condition.ts";
 import { clearWaits, noteWait } from "../../kernel/request.ts";
 import { allocateFrame, dropFrame, frameReferences } from "./page-frames.ts";
-import { clearPage, eachPage, frameOf, lookUpPage, PAGE, pageWord, rootField, setPage } from "./radix.ts";
+import {
+  clearPage,
+  eachPage,
+  frameOf,
+  lookUpPage,
+  PAGE,
+  pageWord,
+  rootField,
+  setPage,
+  SUSPECT,
+} from "./radix.ts";
 import { ARRIVALS, FileSystem } from "./records.ts";
 import { lockVfs } from "./state.ts";
 
@@ -46,7 +57,7 @@ function arrivalOf(fileSystem: FileSystem, block: number): HeapAddr {
 export function blockFrame(tx: Transaction, fileSystem: FileSystem, block: number, end: number): number {
   const word = lookUpPage(tx, FileSystem.blocks.get(tx, fileSystem), block);
   if ((word & PAGE.MASK) === PAGE.PRESENT) return frameOf(word);
-  if ((word & PAGE.MASK) === PAGE.FAILED) throw errno.EIO;
+  if (word === PAGE.FAILED) throw errno.EIO;
   return abandon(tx, () => requestRange(tx, fileSystem, block, end));
 }
 
@@ -65,12 +76,13 @@ function requestRange(tx: Transaction, fileSystem: FileSystem, block: number, en
     const root = rootField(FileSystem.blocks, fileSystem);
     const word = lookUpPage(tx, root.get(tx), block);
     if ((word & PAGE.MASK) === PAGE.LOADING) return;
-    if (word !== 0) {
+    if (word !== 0 && word !== SUSPECT) {
       // It has arrived meanwhile: the request need not wait at all.
       signalCondition(tx, arrival);
       return;
     }
-    const window = FileSystem.sequential.get(tx, fileSystem) === block ? READ_AHEAD_MAX : READ_AHEAD_FIRST;
+    let window = FileSystem.sequential.get(tx, fileSystem) === block ? READ_AHEAD_MAX : READ_AHEAD_FIRST;
+    if (word === SUSPECT) window = 1;
     const frames = takeFrames(tx, fileSystem, block, Math.min(block + window, end));
     if (frames.length === 0) {
       tx.rollback();
@@ -114,13 +126,12 @@ registerIoCompletion(IO_KIND.READ_BLOCKS, (tx, io, failed) => {
   const root = rootField(FileSystem.blocks, fileSystem);
   const first = HostIo.block.get(tx, io);
   const count = HostIo.count.get(tx, io);
-  // Of a request that failed only the first block is known to be bad: the others are asked for alone.
+  // Which block of a request has made it fail is not known: each is asked for again, alone.
   for (let i = 0; i < count; i++) {
     const frame = HostIo.frames.get(tx, io, i);
     if (!failed) setPage(tx, root, first + i, pageWord(frame));
     else {
-      if (count === 1) setPage(tx, root, first, PAGE.FAILED);
-      else clearPage(tx, root.get(tx), first + i);
+      setPage(tx, root, first + i, count === 1 ? PAGE.FAILED : SUSPECT);
       dropFrame(tx, frame);
     }
   }
@@ -141,13 +152,16 @@ export function reclaimBlocks(tx: Transaction, fileSystem: FileSystem, limit: nu
   const root = FileSystem.blocks.get(tx, fileSystem);
   const hand = FileSystem.clock.get(tx, fileSystem);
   const chosen: number[] = [];
-  for (const from of [hand, 0]) {
+  for (const [from, to] of [
+    [hand, Number.MAX_SAFE_INTEGER],
+    [0, hand],
+  ] as const) {
     for (const [block, word] of eachPage(tx, root)) {
       if (chosen.length >= limit) break;
-      if (block < from || (from === 0 && block >= hand)) continue;
+      if (block < from || block >= to) continue;
       const kind = word & PAGE.MASK;
-      if (kind === PAGE.FAILED || (kind === PAGE.PRESENT && frameReferences(tx, frameOf(word)) === 1))
-        chosen.push(block);
+      const idle = kind === PAGE.PRESENT && frameReferences(tx, frameOf(word)) === 1;
+      if (idle || kind === PAGE.FAILED) chosen.push(block);
     }
   }
   let freed = 0;

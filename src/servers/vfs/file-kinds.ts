@@ -17,7 +17,7 @@ import {
 import { O, wantsRead, wantsWrite } from "./open-flags.ts";
 import { bringTail, frameForMapping, frameToShow, PAGE_BYTES } from "./pages.ts";
 import { Inode, INODE } from "./records.ts";
-import { lockVfs } from "./state.ts";
+import { lockInode, lockVfs } from "./state.ts";
 
 const READY = POLL.IN | POLL.OUT | POLL.RDNORM | POLL.WRNORM;
 
@@ -84,7 +84,7 @@ const inodeKind: FileKind = {
   },
   page(tx, file, index, forWrite) {
     const inode = File.inode.get(tx, file);
-    Inode.lock.acquire(tx, inode);
+    lockInode(tx, inode);
     bringTail(tx, inode);
     const size = Inode.size.get(tx, inode);
     if (index * PAGE_BYTES >= size) return 0;

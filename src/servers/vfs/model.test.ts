@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { census, checkHeap } from "../../heap/check.ts";
-import { O } from "./open-flags.ts";
 import { directory, file, imageOf } from "./testing/test-image.ts";
 import { TestMachine } from "./testing/test-machine.ts";
 

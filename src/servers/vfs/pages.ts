@@ -32,6 +32,7 @@ import {
   setPage,
 } from "./radix.ts";
 import { FILE_SYSTEM, FileSystem, Inode, INODE } from "./records.ts";
+import { lockInAnyOrder } from "./state.ts";
 
 export const PAGE_BYTES = 4096;
 
@@ -60,7 +61,8 @@ export function frameForReading(tx: Transaction, inode: Inode, index: number): n
   const fileSystem = Inode.fileSystem.get(tx, inode);
   const pages = Inode.imagePages.get(tx, inode);
   if (index < pages) {
-    FileSystem.lock.acquire(tx, fileSystem);
+    const { word: at, rank } = FileSystem.lock;
+    lockInAnyOrder(tx, fileSystem + at, rank, FileSystem.arrived.at(fileSystem, 0));
     const first = Inode.imageBlock.get(tx, inode);
     return blockFrame(tx, fileSystem, first + index, first + Math.min(pages, index + AHEAD));
   }

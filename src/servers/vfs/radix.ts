@@ -21,6 +21,9 @@ assert(1 << BITS === RADIX_SLOTS, "a node has 2^BITS slots");
 /** Low bits of a page's word. */
 export const PAGE = { PRESENT: 1, LOADING: 2, FAILED: 3, MASK: 3 } as const;
 
+/** A page whose reading failed together with others': it is asked for again, alone. */
+export const SUSPECT: number = (1 << 2) | PAGE.FAILED;
+
 export const pageWord = (frame: number): number => (frame << 2) | PAGE.PRESENT;
 export const frameOf = (word: number): number => word >>> 2;
 

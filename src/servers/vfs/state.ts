@@ -3,9 +3,10 @@
  * the roots; nothing is kept in JavaScript.
  */
 
-import { type HeapView, placeRoot } from "../../heap/heap.ts";
-import type { Ref } from "../../heap/record.ts";
+import { type HeapAddr, type HeapView, placeRoot } from "../../heap/heap.ts";
+import { LOG_HEAD, SLOT } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import { noteWait, WOULD_BLOCK } from "../../kernel/request.ts";
 import { threadOf } from "../../kernel/thread.ts";
 import { FILE_SYSTEM, FileSystem, Inode, VfsState } from "./records.ts";
 
@@ -49,6 +50,32 @@ export function lockVfs(tx: Transaction): VfsState {
 /** First inode number that a file made since boot gets, so that it is none of an image's. */
 export const FIRST_NEW_INO = 0x4000_0000;
 
+/**
+ * Takes a lock of an inode or a file system although others that rank after it may be held already: faulting in
+ * a range of user memory needs pages of several files, in any order. If it is taken by somebody else just now
+ * and must not be waited for in this order, the request runs again from the beginning.
+ */
+export function lockInAnyOrder(tx: Transaction, word: HeapAddr, rank: number, condition: HeapAddr): void {
+  if (tx.tryLock(word, rank)) return;
+  if (tx.locksHeld > 0) {
+    const last = tx.slotAt + SLOT.main + LOG_HEAD.list + (tx.locksHeld - 1) * 2;
+    const [heldWord, heldRank] = [tx.words[last]!, tx.words[last + 1]!];
+    if (heldRank > rank || (heldRank === rank && heldWord >= word)) {
+      noteWait(tx, condition);
+      // As if the condition had been signalled since: there is nothing to wait for but another try.
+      const noted = tx.slotAt + SLOT.waits + (tx.words[tx.slotAt + SLOT.waitCount]! - 1) * 2 + 1;
+      tx.words[noted] = (tx.words[noted]! - 1) | 0;
+      throw WOULD_BLOCK;
+    }
+  }
+  tx.lock(word, rank);
+}
+
+/** {@link lockInAnyOrder} for an inode. */
+export function lockInode(tx: Transaction, inode: Inode): void {
+  lockInAnyOrder(tx, inode + Inode.lock.word, Inode.lock.rank, Inode.lockReleased.at(inode));
+}
+
 /** A file system with no root yet, and no mount. */
 export function createFileSystem(tx: Transaction, state: VfsState, kind: number): FileSystem {
   const made = FileSystem.allocate(tx);
@@ -77,5 +104,3 @@ export function touch(tx: Transaction, inode: Inode, modified: boolean): void {
   Inode.mtime.set(tx, inode, seconds);
   Inode.mtimeNanos.set(tx, inode, nanos);
 }
-
-export type { Ref };

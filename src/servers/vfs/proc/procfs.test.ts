@@ -37,7 +37,10 @@ test("processes, their files and descriptors", () => {
   assert.equal(m.readlink("/proc/self"), "7");
   assert.equal(m.readFile("/proc/self/status"), "status of 7/0\n");
   assert.equal(m.readFile("/proc/thread-self/stat"), "stat of 7/7\n");
-  assert.equal(m.attempt(() => m.stat("/proc/99")), "ENOENT");
+  assert.equal(
+    m.attempt(() => m.stat("/proc/99")),
+    "ENOENT",
+  );
   assert.deepEqual([m.stat("/proc/123").uid, m.stat("/proc/1").uid], [1000, 0]);
   const names = m.list("/proc", 300);
   for (const name of ["1", "7", "123", "self", "sys", "meminfo"]) assert.ok(names.includes(name), name);
@@ -53,9 +56,18 @@ test("processes, their files and descriptors", () => {
   assert.match(m.readFile("/proc/mounts"), /^tmpfs \/ tmpfs rw,relatime 0 0\nproc \/proc proc rw,nosuid/);
   assert.match(m.readFile("/proc/self/mountinfo"), /0:4 \/ \/dev rw,nosuid,relatime - devtmpfs/);
   processes.delete(123);
-  assert.equal(m.attempt(() => m.stat("/proc/123")), "ENOENT");
-  assert.equal(m.attempt(() => m.writeFile("/proc/new", "")), "ENOENT");
-  assert.equal(m.attempt(() => m.mkdir("/proc/new")), "EPERM");
+  assert.equal(
+    m.attempt(() => m.stat("/proc/123")),
+    "ENOENT",
+  );
+  assert.equal(
+    m.attempt(() => m.writeFile("/proc/new", "")),
+    "ENOENT",
+  );
+  assert.equal(
+    m.attempt(() => m.mkdir("/proc/new")),
+    "EPERM",
+  );
   m.close(open.get(3)!);
   assert.deepEqual([...liveRecords(m.tx, File.schema)], []);
   assert.deepEqual(checkHeap(m.tx), []);

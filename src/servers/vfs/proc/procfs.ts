@@ -25,7 +25,16 @@ import { Dirent, FILE_SYSTEM, Inode, Mount, VfsState } from "../records.ts";
 import { stateOf } from "../state.ts";
 import { type ProcSource, procSource } from "./source.ts";
 import { filesystemsText, mountsText } from "./text.ts";
-import { childrenOf, DESCRIPTOR_INFO, DESCRIPTOR_LINK, nodeAt, NODES, pathOfNode, PROCESS, TASK } from "./tree.ts";
+import {
+  childrenOf,
+  DESCRIPTOR_INFO,
+  DESCRIPTOR_LINK,
+  nodeAt,
+  NODES,
+  pathOfNode,
+  PROCESS,
+  TASK,
+} from "./tree.ts";
 
 const S_DESCRIPTOR_LINK: number = S_IFLNK | 0o700;
 const S_DESCRIPTOR_INFO: number = S_IFREG | 0o400;
@@ -93,7 +102,11 @@ registerGeneratedNames(FILE_SYSTEM.PROC, { lookUp: entryFor });
 
 const NUMBER_COOKIES = 4096;
 
-function* listed(tx: Transaction, source: ProcSource, directory: Inode): Generator<[cookie: number, name: string]> {
+function* listed(
+  tx: Transaction,
+  source: ProcSource,
+  directory: Inode,
+): Generator<[cookie: number, name: string]> {
   const at = Inode.detail.get(tx, directory);
   const pid = Inode.subject.get(tx, directory);
   const node = NODES[at];
@@ -145,7 +158,10 @@ registerGeneratedLinks(FILE_SYSTEM.PROC, {
     // As the asking process sees it: from its own root, which "root" of itself gives.
     const state = stateOf(tx);
     const rootMount = VfsState.rootMount.get(tx, state);
-    const root = source.place(tx, self.pid, "root") ?? { mount: rootMount, entry: Mount.root.get(tx, rootMount) };
+    const root = source.place(tx, self.pid, "root") ?? {
+      mount: rootMount,
+      entry: Mount.root.get(tx, rootMount),
+    };
     return pid === 0 ? encodeUtf8("") : pathFrom(tx, root, place);
   },
 
@@ -182,7 +198,8 @@ function contentsOf(tx: Transaction, inode: Inode): Uint8Array {
   const pid = Inode.subject.get(tx, inode);
   const node = NODES[detail];
   if (source === undefined) throw errno.ENOENT;
-  if (detail === DESCRIPTOR_INFO) return encodeUtf8(descriptorInfo(tx, source, pid, Inode.object.get(tx, inode)));
+  if (detail === DESCRIPTOR_INFO)
+    return encodeUtf8(descriptorInfo(tx, source, pid, Inode.object.get(tx, inode)));
   if (node === undefined) throw errno.EINVAL;
   if (pid === 0) {
     const path = pathOfNode(node);

@@ -14,7 +14,12 @@ const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 const S_IFLNK = 0o120000;
 
-const directory = (parent: string, name: string, type: NodeType = "directory", mode: number = 0o555): ProcNode => ({
+const directory = (
+  parent: string,
+  name: string,
+  type: NodeType = "directory",
+  mode: number = 0o555,
+): ProcNode => ({
   parent,
   name,
   type,
@@ -26,24 +31,74 @@ const file = (parent: string, name: string, mode: number = 0o444): ProcNode => (
   type: "file",
   mode: S_IFREG | mode,
 });
-const link = (parent: string, name: string): ProcNode => ({ parent, name, type: "link", mode: S_IFLNK | 0o777 });
+const link = (parent: string, name: string): ProcNode => ({
+  parent,
+  name,
+  type: "link",
+  mode: S_IFLNK | 0o777,
+});
 
 /** Files of the machine, by path below /proc. */
 export const MACHINE_FILES: readonly string[] = [
-  "version", "cpuinfo", "meminfo", "uptime", "loadavg", "filesystems", "stat", "cmdline", "devices", "partitions",
-  "swaps", "vmstat", "interrupts", "modules",
+  "version",
+  "cpuinfo",
+  "meminfo",
+  "uptime",
+  "loadavg",
+  "filesystems",
+  "stat",
+  "cmdline",
+  "devices",
+  "partitions",
+  "swaps",
+  "vmstat",
+  "interrupts",
+  "modules",
 ];
 const KERNEL_FILES = [
-  "ostype", "osrelease", "version", "hostname", "domainname", "pid_max", "threads-max", "cap_last_cap",
-  "ngroups_max", "overflowuid", "overflowgid", "randomize_va_space", "core_pattern", "printk",
+  "ostype",
+  "osrelease",
+  "version",
+  "hostname",
+  "domainname",
+  "pid_max",
+  "threads-max",
+  "cap_last_cap",
+  "ngroups_max",
+  "overflowuid",
+  "overflowgid",
+  "randomize_va_space",
+  "core_pattern",
+  "printk",
 ];
 /** Files of a process; a task has the same. */
 export const TASK_FILES: readonly (readonly [name: string, mode: number])[] = [
-  ["stat", 0o444], ["status", 0o444], ["statm", 0o444], ["cmdline", 0o444], ["comm", 0o644], ["environ", 0o400],
-  ["maps", 0o444], ["smaps", 0o444], ["limits", 0o444], ["mounts", 0o444], ["mountinfo", 0o444],
-  ["oom_score", 0o444], ["oom_score_adj", 0o644], ["oom_adj", 0o644], ["wchan", 0o444], ["cgroup", 0o444],
-  ["auxv", 0o400], ["io", 0o400], ["loginuid", 0o644], ["sessionid", 0o444], ["personality", 0o400],
-  ["syscall", 0o400], ["schedstat", 0o444], ["uid_map", 0o644], ["gid_map", 0o644], ["setgroups", 0o644],
+  ["stat", 0o444],
+  ["status", 0o444],
+  ["statm", 0o444],
+  ["cmdline", 0o444],
+  ["comm", 0o644],
+  ["environ", 0o400],
+  ["maps", 0o444],
+  ["smaps", 0o444],
+  ["limits", 0o444],
+  ["mounts", 0o444],
+  ["mountinfo", 0o444],
+  ["oom_score", 0o444],
+  ["oom_score_adj", 0o644],
+  ["oom_adj", 0o644],
+  ["wchan", 0o444],
+  ["cgroup", 0o444],
+  ["auxv", 0o400],
+  ["io", 0o400],
+  ["loginuid", 0o644],
+  ["sessionid", 0o444],
+  ["personality", 0o400],
+  ["syscall", 0o400],
+  ["schedstat", 0o444],
+  ["uid_map", 0o644],
+  ["gid_map", 0o644],
+  ["setgroups", 0o644],
 ];
 const TASK_LINKS = ["exe", "cwd", "root"];
 
@@ -74,7 +129,9 @@ export const NODES: readonly ProcNode[] = [
   directory("sys/kernel", "random"),
   ...KERNEL_FILES.map((name) => file("sys/kernel", name)),
   ...["uuid", "boot_id", "entropy_avail", "poolsize"].map((name) => file("sys/kernel/random", name)),
-  ...["overcommit_memory", "overcommit_ratio", "max_map_count", "swappiness"].map((name) => file("sys/vm", name)),
+  ...["overcommit_memory", "overcommit_ratio", "max_map_count", "swappiness"].map((name) =>
+    file("sys/vm", name),
+  ),
   ...["file-max", "file-nr", "inode-nr", "nr_open", "pipe-max-size"].map((name) => file("sys/fs", name)),
   directory("", PROCESS),
   ...taskNodes(PROCESS),
@@ -84,9 +141,12 @@ export const NODES: readonly ProcNode[] = [
 ];
 
 /** A node's own path. */
-export const pathOfNode = (node: ProcNode): string => (node.parent === "" ? node.name : `${node.parent}/${node.name}`);
+export const pathOfNode = (node: ProcNode): string =>
+  node.parent === "" ? node.name : `${node.parent}/${node.name}`;
 
-const indexByPath: ReadonlyMap<string, number> = new Map(NODES.map((node, index) => [pathOfNode(node), index]));
+const indexByPath: ReadonlyMap<string, number> = new Map(
+  NODES.map((node, index) => [pathOfNode(node), index]),
+);
 
 /** The index of the node at a path; −1 if there is none. */
 export const nodeAt = (path: string): number => indexByPath.get(path) ?? -1;
@@ -96,7 +156,8 @@ export function childrenOf(index: number): readonly (readonly [name: string, ind
   const path = pathOfNode(NODES[index]!);
   const found: (readonly [string, number])[] = [];
   for (const [at, node] of NODES.entries()) {
-    if (at !== 0 && node.parent === path && node.name !== PROCESS && node.name !== "TID") found.push([node.name, at]);
+    if (at !== 0 && node.parent === path && node.name !== PROCESS && node.name !== "TID")
+      found.push([node.name, at]);
   }
   return found;
 }
