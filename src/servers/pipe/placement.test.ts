@@ -46,6 +46,10 @@ import { contendedInServer, ThreadEnd } from "../../kernel/placement/serve.ts";
 import { isDead, markDead, placeThreads, registerThread, ROLE } from "../../kernel/placement/threads.ts";
 import { addSegment, clearSegments, clearWaits, WOULD_BLOCK } from "../../kernel/request.ts";
 import { KernelThread } from "../../kernel/thread.ts";
+import { openPtmx, openPts } from "../tty/tty-server.ts";
+import { IOCTL } from "../tty/termios.ts";
+import { placeTerminals } from "../tty/tty.ts";
+import { type JobControl, registerJobControl } from "../../kernel/job-control.ts";
 import { placeFifos } from "./fifo.ts";
 
 // A file system and the server that it asks for permission, with nothing in them but their calls.
@@ -77,8 +81,19 @@ const vfs = defineServer("vfs", {
   },
 }).operations;
 
+// No process has any of the terminals for its own.
+const nobody = {
+  lock: () => {},
+  callerGroup: () => 0,
+  callerTerminal: () => 0,
+  callerLeadsSession: () => false,
+};
+registerJobControl(nobody as unknown as JobControl);
+
 /** Words of the test's own shared memory. */
-const TEST = { server: 0, killAt: 1, count: 2, how: 3, stopped: 4, deaths: 5, resume: 6, bell: 7 } as const;
+const TEST = { server: 0, killAt: 1, count: 2, how: 3, stopped: 4, deaths: 5, resume: 6, next: 7 } as const;
+/** In place of a server: the client's own thread, in which servers in caller placement run. */
+const CLIENT = 99;
 /** What strikes at the chosen step. */
 const HOW = { kill: 1, end: 2, crash: 3, pause: 4 } as const;
 
@@ -194,6 +209,11 @@ function read(tx: Transaction, file: File, length: number): string {
 function operations(tx: HookedTransaction, tally: Tally): Record<string, () => unknown> {
   const ask = <T>(work: () => T): T | string => request(tx, tally, work);
   const [reader, writer] = ask(() => createPipe(tx, 0)) as readonly [File, File];
+  const master = ask(() => openPtmx(tx, 2)) as File;
+  tx.memory[bytesOf(tx) / 4] = 0;
+  segment(tx, bytesOf(tx), 4);
+  ask(() => kindOf(tx, master).ioctl!(tx, master, IOCTL.TIOCSPTLCK, 0));
+  const slave = ask(() => openPts(tx, 0, 2, true, false)) as File;
   const [node, user] = ask(() => {
     const node = Node.allocate(tx);
     const user = User.allocate(tx);
@@ -210,6 +230,11 @@ function operations(tx: HookedTransaction, tally: Tally): Record<string, () => u
   return {
     "write and read": () => [ask(() => write(tx, writer, "some bytes")), ask(() => read(tx, reader, 100))],
     "read that waits": () => ask(() => read(tx, reader, 1)),
+    "type, edit and read a line": () => [
+      ask(() => write(tx, master, "ab\x7fc\n")),
+      ask(() => read(tx, slave, 100)),
+      ask(() => read(tx, master, 100)),
+    ],
     "create and close": () => {
       const ends = ask(() => createPipe(tx, 0)) as readonly [File, File];
       return [typeof ends, ask(() => dropFile(tx, ends[1])), ask(() => dropFile(tx, ends[0]))];
@@ -228,7 +253,7 @@ function clientMain(setup: Setup): void {
   const view = new HeapView(setup.buffers);
   const thread = threadFor(setup, (tx, word, value) => parking.wait(tx.words, word, value, 5));
   enterPlacement(view, { parking, spins: 0 });
-  const tx = new HookedTransaction(setup.buffers, setup.slot, thread, () => {});
+  const tx = new HookedTransaction(setup.buffers, setup.slot, thread, hookOf(setup.control, CLIENT));
   tx.words[tx.slotAt + SLOT.holder] = setup.thread;
   const client: Client = { tx, control: setup.control };
   const report = scenarios[setup.scenario]!(client);
@@ -257,6 +282,21 @@ const scenarios: Record<string, (client: Client) => unknown> = {
       tally.operations++;
     }
     return tally;
+  },
+
+  /** A write and a read in the pipe that is there; what the read got. The client itself may be struck. */
+  pass({ tx, control }) {
+    const tally: Tally = { operations: 0, points: 0, retries: 0 };
+    const root = tx.root("kernel");
+    const [reader, writer] = [tx.words[root + 2] as File, tx.words[root + 3] as File];
+    // Whatever a client that was struck had written: it may have been struck behind the commit.
+    request(tx, tally, () => read(tx, reader, 100));
+    const sequence = tx.sequence;
+    if (control[TEST.how] === HOW.kill) Atomics.store(control, TEST.killAt, control[TEST.next]!);
+    request(tx, tally, () => write(tx, writer, "some bytes"));
+    const result = request(tx, tally, () => read(tx, reader, 100));
+    Atomics.store(control, TEST.killAt, 0);
+    return [result, tx.sequence - sequence];
   },
 
   /** One write, in which the server is made to stop. */
@@ -348,6 +388,7 @@ function boot(placements: Placements): Machine {
   const view = new HeapView(buffers);
   const control = new Int32Array(new SharedArrayBuffer(64));
   placeFifos(view);
+  placeTerminals(view);
   placeThreads(view);
   placeServers(view, placements);
   placeSharedNode(view);
@@ -407,12 +448,17 @@ function boot(placements: Placements): Machine {
     while (!stopping) {
       const wait = Atomics.waitAsync(control, TEST.stopped, 0, 100);
       if (wait.async) await wait.value;
-      if (Atomics.load(control, TEST.stopped) === 0 || control[TEST.how] === HOW.pause) {
+      const server = byServer.get(control[TEST.server]!);
+      if (
+        Atomics.load(control, TEST.stopped) === 0 ||
+        control[TEST.how] === HOW.pause ||
+        server === undefined
+      ) {
         if (!wait.async) await new Promise((resolve) => setTimeout(resolve, 1));
         continue;
       }
       Atomics.store(control, TEST.stopped, 0);
-      await byServer.get(control[TEST.server]!)!.terminate();
+      await server.terminate();
     }
   };
   void watch();
@@ -440,7 +486,7 @@ if (!isMainThread) {
 }
 
 function mainTests(): void {
-  const everywhere: Placements = { pipe: "worker", vfs: "worker", auth: "worker" };
+  const everywhere: Placements = { tty: "worker", pipe: "worker", vfs: "worker", auth: "worker" };
 
   test("vfs → auth in caller placement under the crash loop", (t) => {
     const buffers = { heap: createHeap({ bytes: 4 << 20, slots: 2 }), memory: new SharedArrayBuffer(4096) };
@@ -473,7 +519,7 @@ function mainTests(): void {
       try {
         const { result } = machine.startClient("strike", 0);
         const tally = (await result) as Tally;
-        assert.equal(tally.operations, 5);
+        assert.equal(tally.operations, 6);
         assert.ok(tally.points > 0);
         if (how !== HOW.crash) assert.ok(machine.ends >= tally.points, `${machine.ends} ends`);
         t.diagnostic(`${tally.points} steps, ${machine.ends} threads ended`);
@@ -492,6 +538,7 @@ function mainTests(): void {
       everywhere,
     );
   }
+  strike("tty in a thread of its own, an exception at every step", HOW.crash, "tty", everywhere);
   strike("a server's thread that ends by an exception", HOW.end, "auth", everywhere);
   const mixed = (vfsAt: PlacementName, authAt: PlacementName): Placements => ({ vfs: vfsAt, auth: authAt });
   strike(
@@ -506,6 +553,62 @@ function mainTests(): void {
     "vfs",
     mixed("worker", "caller"),
   );
+
+  test("caller placement: the caller stopped inside the hook at every step of a write and a read, and ended", {
+    timeout: 120_000,
+  }, async (t) => {
+    const machine = boot({});
+    const { control, view } = machine;
+    const boss = registerThread(view, ROLE.MAIN);
+    const dead = (thread: number): boolean => isDead(view, thread);
+    const files = new HookedTransaction(
+      machine.buffers,
+      2,
+      threadFor({ thread: boss } as Setup, () => {}),
+      () => {},
+    );
+    const ends = createPipe(files, 0);
+    files.commit();
+    files.words.set(ends, files.root("kernel") + 2);
+    control[TEST.server] = CLIENT;
+    let step = 0;
+    try {
+      for (;;) {
+        control[TEST.how] = HOW.kill;
+        control[TEST.next] = ++step;
+        control[TEST.count] = 0;
+        control[TEST.stopped] = 0;
+        const client = machine.startClient("pass", 0);
+        let over = false;
+        void client.result.then(() => (over = true));
+        while (!over && Atomics.load(control, TEST.stopped) === 0)
+          await new Promise((resolve) => setTimeout(resolve, 2));
+        const ended = over;
+        await client.worker.terminate();
+        markDead(view, client.thread);
+        const tx = new HookedTransaction(
+          machine.buffers,
+          0,
+          threadFor({ thread: boss } as Setup, () => {}),
+          () => {},
+        );
+        assert.equal(recoverRequest(tx, boss, dead), true);
+        assert.deepEqual(checkHeap(view), [], `step ${step}`);
+        if (ended) break;
+        control[TEST.how] = HOW.pause;
+        control[TEST.killAt] = 0;
+        const next = machine.startClient("pass", 0);
+        assert.deepEqual(await next.result, ["some bytes", 2], `step ${step}`);
+        markDead(view, next.thread);
+        assert.equal(recoverRequest(tx, boss, dead), true);
+        assert.deepEqual(checkHeap(view), [], `step ${step}`);
+      }
+    } finally {
+      await machine.stop();
+    }
+    t.diagnostic(`${step - 1} steps`);
+    assert.ok(step > 10);
+  });
 
   test("a hart that dies while its request is lent: recovery waits until the server hands it back", async () => {
     const machine = boot(everywhere);
