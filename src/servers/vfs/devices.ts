@@ -41,9 +41,10 @@ const deviceKind: FileKind = {
         const count = Math.min(length, RANDOM_AT_ONCE);
         const { entropy } = threadOf(tx);
         walkSegments(tx, 0, count, (pa, _done, run) => {
-          const bytes = new Uint8Array(run);
-          entropy.fill(bytes);
-          tx.memoryBytes.set(bytes, pa);
+          const drawn = new Uint8Array(run);
+          // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- the host's entropy is no array
+          entropy.fill(drawn);
+          tx.memoryBytes.set(drawn, pa);
         });
         return count;
       }

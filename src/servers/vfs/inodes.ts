@@ -75,7 +75,7 @@ export function createInode(
 /** Cookies of entries made since boot begin here; smaller ones count the entries of an image directory. */
 export const FIRST_COOKIE = 0x4000_0000;
 
-// --- the table of image inodes, by (file system, nid) ---------------------------------------------------------
+// the table of image inodes, by (file system, nid)
 
 function inodeBucket(view: HeapView, fileSystem: FileSystem, nid: number): HeapAddr {
   const state = stateOf(view);
@@ -114,7 +114,7 @@ export function markChanged(tx: Transaction, inode: Inode): void {
   if ((flags & INODE.CHANGED) === 0) Inode.flags.set(tx, inode, flags | INODE.CHANGED);
 }
 
-// --- the end ----------------------------------------------------------------------------------------------------
+// the end
 
 /** Pages, names and attributes that go in one part, so that each fits in a system transaction. */
 const PAGES_AT_ONCE = 16;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { census, checkHeap } from "../../heap/check.ts";
 import { directory, file, imageOf } from "./testing/test-image.ts";
 import { TestMachine } from "./testing/test-machine.ts";

@@ -1,7 +1,7 @@
 /** mount(2), umount2(2), and giving pages of images back when memory runs out. */
 
 import { errno } from "../../base/errno.ts";
-import { each, next } from "../../heap/list.ts";
+import { next } from "../../heap/list.ts";
 import { liveRecords } from "../../heap/check.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
@@ -11,7 +11,8 @@ import { CAP } from "../auth/capabilities.ts";
 import { reclaimBlocks } from "./blocks.ts";
 import { isDirectory } from "./inodes.ts";
 import { addMount, createMemoryFileSystem, MS, removeMount } from "./mounts.ts";
-import { FILE_SYSTEM, FileSystem, FsContext, Mount, VfsState } from "./records.ts";
+import type { FsContext} from "./records.ts";
+import { FILE_SYSTEM, FileSystem, Mount, VfsState } from "./records.ts";
 import { stateOf } from "./state.ts";
 import { pathBytes, Walk } from "./walk.ts";
 
@@ -42,9 +43,7 @@ export function mount(
     Mount.flags.set(tx, place.mount, flags & MS.KEPT);
     return;
   }
-  let count = 0;
-  for (const _ of each(tx, VfsState.mounts, walk.state, Mount.links)) count++;
-  if (count >= MOUNTS_MAX) throw errno.ENOSPC;
+  if ([...eachMount(tx)].length >= MOUNTS_MAX) throw errno.ENOSPC;
   if ((flags & MS.BIND) !== 0) {
     const source = new Walk(tx, context, credentials, base);
     const from = source.toEnd(pathBytes(tx, 1, sourceLength), true);

@@ -12,7 +12,8 @@ import { S_IFCHR } from "./inodes.ts";
 import { registerGeneratedNames } from "./lookup.ts";
 import { type NameBytes, nameOf } from "./names.ts";
 import { deviceNumber } from "./devices.ts";
-import { Dirent, FILE_SYSTEM, Inode } from "./records.ts";
+import type { Dirent, Inode } from "./records.ts";
+import { FILE_SYSTEM } from "./records.ts";
 
 export interface PtsSource {
   /** Indexes of the terminals that there are, ascending. */

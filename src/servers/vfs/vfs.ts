@@ -41,7 +41,7 @@ import "./proc/procfs.ts";
 import "./pts.ts";
 
 export const vfsServer = defineServer("vfs", {
-  // --- fs contexts: root, working directory, umask ------------------------------------------------------
+  // fs contexts: root, working directory, umask
   /** A context at the root of the machine, umask 022, with one reference. */
   createContext: contexts.createContext,
   /** A copy with one reference (clone without CLONE_FS, unshare). */
@@ -63,7 +63,7 @@ export const vfsServer = defineServer("vfs", {
    */
   pathOfFile: paths.pathOfFile,
 
-  // --- opening and closing ------------------------------------------------------------------------------
+  // opening and closing
   /**
    * openat2(2) with open flags, mode (the umask is applied here) and RESOLVE_* flags: a new open file with
    * one reference. The flag {@link O_EXEC_DENY} opens for execve: execute permission, a regular file, and
@@ -71,7 +71,7 @@ export const vfsServer = defineServer("vfs", {
    */
   open: opening.open,
 
-  // --- attributes ---------------------------------------------------------------------------------------
+  // attributes
   /** newfstatat(2) (`form` 0: struct stat, 128 bytes) and statx(2) (1: struct statx, 256 bytes) into segments. */
   stat: status.stat,
   /** fstat(2); works for every kind of file. */
@@ -92,7 +92,7 @@ export const vfsServer = defineServer("vfs", {
   /** readlinkat(2): at most `size` bytes into segments; returns how many. */
   readlink: attributes.readlink,
 
-  // --- names --------------------------------------------------------------------------------------------
+  // names
   mkdir: create.mkdir,
   /** mknodat(2); `device` in Linux's encoding (new_encode_dev). */
   mknod: create.mknod,
@@ -105,7 +105,7 @@ export const vfsServer = defineServer("vfs", {
   /** renameat2(2). */
   rename,
 
-  // --- contents -----------------------------------------------------------------------------------------
+  // contents
   // read, write, seek, poll and page go through kernel/file.ts (kindOf(tx, file).read …).
   /** truncate(2). 1: a part is done, call again (in a new transaction) until 0. `limit`: RLIMIT_FSIZE. */
   truncate: truncation.truncate,
@@ -122,7 +122,7 @@ export const vfsServer = defineServer("vfs", {
   /** fsync, fdatasync, syncfs, sync: nothing outlives the machine, so there is nothing to wait for. */
   sync: (_tx: Transaction, _file: File): void => {},
 
-  // --- extended attributes: the name lies in path buffer `name` -------------------------------------------
+  // extended attributes: the name lies in path buffer `name`
   getxattr: xattr.getxattr,
   getxattrFile: xattr.getxattrFile,
   listxattr: xattr.listxattr,
@@ -131,7 +131,7 @@ export const vfsServer = defineServer("vfs", {
   setxattr: xattr.setxattr,
   setxattrFile: xattr.setxattrFile,
 
-  // --- locks --------------------------------------------------------------------------------------------
+  // locks
   /** flock(2): `operation` LOCK_SH 1, LOCK_EX 2, LOCK_UN 8, with LOCK_NB 4. */
   flock: locks.flock,
   /** fcntl(F_SETLK, F_SETLKW): `type` F_RDLCK 0, F_WRLCK 1, F_UNLCK 2; `owner` any number of the process's own. */
@@ -144,7 +144,7 @@ export const vfsServer = defineServer("vfs", {
   /** The process `owner` closes a descriptor of `file`: its record locks on the inode go (POSIX). */
   dropRecordLocks: locks.dropRecordLocks,
 
-  // --- mounts -------------------------------------------------------------------------------------------
+  // mounts
   /**
    * mount(2) at the path: `source` is the file-system type (FILE_SYSTEM) for a new one, or with MS_BIND the
    * path in buffer 1 with `sourceLength` bytes.
@@ -152,7 +152,7 @@ export const vfsServer = defineServer("vfs", {
   mount: mounting.mount,
   umount: mounting.umount,
 
-  // --- upkeep -------------------------------------------------------------------------------------------
+  // upkeep
   /** Drops up to `pages` clean pages of images that nobody maps; returns how many. For when frames run out. */
   reclaim: mounting.reclaim,
 });

@@ -98,7 +98,7 @@ function entryFor(tx: Transaction, directory: Inode, name: NameBytes): Dirent {
 
 registerGeneratedNames(FILE_SYSTEM.PROC, { lookUp: entryFor });
 
-// --- listing: cookies are 2 + place in the table, then PROCESS_COOKIES + number -------------------------------------
+// listing: cookies are 2 + place in the table, then PROCESS_COOKIES + number
 
 const NUMBER_COOKIES = 4096;
 
@@ -139,7 +139,7 @@ registerGeneratedListing(FILE_SYSTEM.PROC, {
   },
 });
 
-// --- links -------------------------------------------------------------------------------------------------------
+// links
 
 registerGeneratedLinks(FILE_SYSTEM.PROC, {
   read(tx: Transaction, inode: Inode): Uint8Array {
@@ -190,7 +190,7 @@ function magic(
   return { mount: File.mount.get(tx, file), entry };
 }
 
-// --- contents ----------------------------------------------------------------------------------------------------
+// contents
 
 function contentsOf(tx: Transaction, inode: Inode): Uint8Array {
   const source = procSource();

@@ -117,7 +117,7 @@ export class TestMachine {
       } catch (error) {
         this.tx.rollback();
         if (error !== WOULD_BLOCK) throw error;
-        if (!this.doIo()) throw new Error("waits for something that nobody does");
+        if (!this.doIo()) throw new Error("waits for something that nobody does", { cause: error });
       }
     }
     throw new Error("a request does not come to an end");
@@ -137,7 +137,7 @@ export class TestMachine {
   doIo(): boolean {
     const { tx } = this;
     let any = false;
-    for (const io of [...liveRecords(tx, HostIo.schema)]) {
+    for (const io of Array.from(liveRecords(tx, HostIo.schema))) {
       if (HostIo.state.get(tx, io) !== IO_STATE.QUEUED) continue;
       assert(HostIo.kind.get(tx, io) === IO_KIND.READ_BLOCKS, "only blocks are read here");
       any = true;
