@@ -368,8 +368,10 @@ class Receiver {
   }
 }
 
+/** Letters, digits and the underscore; letters as Linux counts them, by Latin-1, which most of UTF-8 begins with. */
 function isWordByte(byte: number): boolean {
   const letter = byte | 0x20;
+  if (byte >= 0xc0) return byte !== 0xd7 && byte !== 0xf7;
   return (letter >= 0x61 && letter <= 0x7a) || (byte >= 0x30 && byte <= 0x39) || byte === 0x5f;
 }
 

@@ -2,25 +2,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Errno } from "../../base/errno.ts";
 import { seededRandom } from "../../base/random.ts";
-import { census, checkHeap } from "../../heap/check.ts";
-import { crashLoop } from "../../heap/crash-loop.ts";
-import { createHeap, type HeapView } from "../../heap/heap.ts";
-import { REDO, type RedoKind } from "../../heap/layout.ts";
-import { none } from "../../heap/record.ts";
-import { HookedTransaction, type Transaction } from "../../heap/transaction.ts";
-import { dropFile, File, kindOf, POLL } from "../../kernel/file.ts";
-import {
-  BACKGROUND_READ,
-  BACKGROUND_WRITE,
-  type JobControl,
-  registerJobControl,
-  terminalControl,
-} from "../../kernel/job-control.ts";
-import { addSegment, clearSegments, clearWaits, WOULD_BLOCK } from "../../kernel/request.ts";
+import { census } from "../../heap/check.ts";
+import { dropFile, kindOf, POLL } from "../../kernel/file.ts";
+import { BACKGROUND_READ, BACKGROUND_WRITE, terminalControl } from "../../kernel/job-control.ts";
+import { WOULD_BLOCK } from "../../kernel/request.ts";
 import { SIG } from "../../kernel/signal.ts";
-import { KernelThread } from "../../kernel/thread.ts";
 import { PACKET } from "./input.ts";
-import { CC, I, IOCTL, L, O, TTY_IOCTLS } from "./termios.ts";
+import { I, L, O } from "./termios.ts";
 import {
   openControllingTerminal,
   openPeer,
@@ -29,194 +17,24 @@ import {
   resizeTerminal,
   terminalIndex,
 } from "./tty-server.ts";
-import { placeTerminals, terminalIndices, Tty, TtyPage } from "./tty.ts";
-
-const OUT = 0;
-const IN: number = 1 << 18;
-
-/** A process tree of one caller, whose place in it the tests set. */
-const world = {
-  group: 0,
-  session: 0,
-  leads: false,
-  terminal: 0,
-  ignores: new Set<number>(),
-  orphaned: false,
-  sessions: new Map<number, number>(),
-  signals: [] as string[],
-  deadline: 0,
-  now: 0,
-};
-
-// Signals go out after the commit: here by a redo step that writes them down.
-const fakeJobControl: JobControl = {
-  lock: () => {},
-  callerGroup: () => world.group,
-  callerSession: () => world.session,
-  callerLeadsSession: () => world.leads,
-  callerTerminal: () => world.terminal,
-  setCallerTerminal: (_tx, terminal) => void (world.terminal = terminal),
-  callerIgnores: (_tx, signal) => world.ignores.has(signal),
-  isOrphaned: () => world.orphaned,
-  sessionOfGroup: (_tx, group) => world.sessions.get(group) ?? 0,
-  signalGroup: (tx, group, signal) => tx.afterCommit(REDO.group, group * 64 + signal),
-  dropTerminal: (tx, session, _terminal, signals) =>
-    tx.afterCommit(REDO.group, -(session * 2 + (signals ? 1 : 0))),
-  deadlineIn: (_tx, ns) => (world.deadline = world.deadline || world.now + ns),
-};
-registerJobControl(fakeJobControl);
-
-class TestThread extends KernelThread {
-  constructor() {
-    super(1, { monotonic: () => world.now, realtime: () => 0 }, { fill: () => {} }, () =>
-      assert.fail("contended"),
-    );
-  }
-  override redo(tx: Transaction, kind: RedoKind, value: number): boolean {
-    if (kind === REDO.wake) return true;
-    if (kind !== REDO.group) return super.redo(tx, kind, value);
-    if (value > 0) world.signals.push(`${value >>> 6}:${nameOf(value & 63)}`);
-    else world.signals.push(`session ${-value >>> 1}${-value & 1 ? " HUP CONT" : ""}`);
-    return true;
-  }
-}
-
-function nameOf(signal: number): string {
-  return Object.entries(SIG).find(([, number]) => number === signal)?.[0] ?? String(signal);
-}
-
-interface Pair {
-  readonly tx: HookedTransaction;
-  readonly master: File;
-  readonly slave: File;
-  readonly tty: Tty;
-}
-
-function request<T>(tx: HookedTransaction, work: () => T): T {
-  clearWaits(tx);
-  try {
-    const result = work();
-    tx.commit();
-    return result;
-  } catch (error) {
-    tx.rollback();
-    throw error;
-  }
-}
-
-function fresh(): Pair {
-  Object.assign(world, {
-    group: 0,
-    session: 0,
-    leads: false,
-    terminal: 0,
-    ignores: new Set(),
-    orphaned: false,
-    sessions: new Map(),
-    signals: [],
-    deadline: 0,
-    now: 0,
-  });
-  const buffers = { heap: createHeap({ bytes: 4 << 20, slots: 2 }), memory: new SharedArrayBuffer(1 << 19) };
-  const tx = new HookedTransaction(buffers, 0, new TestThread(), () => {});
-  placeTerminals(tx);
-  const master = request(tx, () => openPtmx(tx, 2));
-  setWord(tx, master, "TIOCSPTLCK", 0);
-  const slave = request(tx, () => openPts(tx, 0, 2, true, false));
-  return { tx, master, slave, tty: File.object.get(tx, master) as Tty };
-}
-
-/** As {@link fresh}, with the caller as a shell in its own session, at its controlling terminal. */
-function withJob(): Pair {
-  const pair = fresh();
-  Object.assign(world, { group: 10, session: 10, leads: true });
-  world.sessions.set(10, 10).set(11, 10).set(20, 20);
-  ioctl(pair.tx, pair.slave, "TIOCSCTTY", 0);
-  return pair;
-}
-
-function segment(tx: HookedTransaction, pa: number, length: number): void {
-  clearSegments(tx);
-  if (length > 0) addSegment(tx, pa, length);
-}
-
-function write(tx: HookedTransaction, file: File, text: string, nonblock = true): number {
-  const data = Uint8Array.from(text, (c) => c.charCodeAt(0));
-  let done = 0;
-  while (done < data.length || data.length === 0) {
-    tx.memoryBytes.set(data.subarray(done), OUT);
-    segment(tx, OUT, data.length - done);
-    try {
-      done += request(tx, () => kindOf(tx, file).write(tx, file, data.length - done, -1, nonblock));
-    } catch (error) {
-      if (done === 0 || !(error instanceof Errno)) throw error;
-      return done;
-    }
-    if (data.length === 0) break;
-  }
-  return done;
-}
-
-function read(tx: HookedTransaction, file: File, length = 100_000, nonblock = true): string {
-  segment(tx, IN, length);
-  const count = request(tx, () => kindOf(tx, file).read(tx, file, length, -1, nonblock));
-  return String.fromCharCode(...tx.memoryBytes.slice(IN, IN + count));
-}
-
-function poll(tx: HookedTransaction, file: File): number {
-  return request(tx, () => kindOf(tx, file).poll(tx, file, false));
-}
-
-function ioctl(tx: HookedTransaction, file: File, name: keyof typeof IOCTL, argument: number): number {
-  const shape = TTY_IOCTLS.get(IOCTL[name]);
-  segment(tx, IN, shape?.bytes ?? 0);
-  return request(tx, () => kindOf(tx, file).ioctl!(tx, file, IOCTL[name], argument));
-}
-
-function getWord(tx: HookedTransaction, file: File, name: keyof typeof IOCTL): number {
-  ioctl(tx, file, name, 0);
-  return tx.memory[IN / 4]!;
-}
-
-function setWord(tx: HookedTransaction, file: File, name: keyof typeof IOCTL, value: number): void {
-  tx.memory[IN / 4] = value;
-  ioctl(tx, file, name, 0);
-}
-
-interface Settings {
-  iflag: number;
-  oflag: number;
-  lflag: number;
-  cc: Partial<Record<keyof typeof CC, number>>;
-}
-
-/** Changes settings by TCGETS and TCSETS, as stty does: flags are put in or, if negative, taken out. */
-function stty(
-  tx: HookedTransaction,
-  file: File,
-  settings: Partial<Settings>,
-  how: "TCSETS" | "TCSETSF" = "TCSETS",
-): void {
-  ioctl(tx, file, "TCGETS", 0);
-  const view = new DataView(tx.memory.buffer, IN);
-  const apply = (at: number, flags: number | undefined): void => {
-    if (flags === undefined) return;
-    const old = view.getUint32(at, true);
-    view.setUint32(at, flags < 0 ? old & ~-flags : old | flags, true);
-  };
-  apply(0, settings.iflag);
-  apply(4, settings.oflag);
-  apply(12, settings.lflag);
-  for (const [name, value] of Object.entries(settings.cc ?? {}))
-    view.setUint8(17 + CC[name as keyof typeof CC], value);
-  ioctl(tx, file, how, 0);
-}
-
-function failsWith(name: string, work: () => unknown): void {
-  assert.throws(work, (error) => error instanceof Errno && error.name === name, name);
-}
-
-const clean = (view: HeapView): void => assert.deepEqual(checkHeap(view), []);
+import { terminalIndices, Tty } from "./tty.ts";
+import {
+  IN,
+  world,
+  request,
+  fresh,
+  withJob,
+  write,
+  read,
+  poll,
+  ioctl,
+  getWord,
+  setWord,
+  type Settings,
+  stty,
+  failsWith,
+  clean,
+} from "./testing/terminal.ts";
 
 describe("line discipline", () => {
   test("a line is read when it is complete, echoed as it is typed", () => {
@@ -232,7 +50,7 @@ describe("line discipline", () => {
     clean(tx);
   });
 
-  // What is typed, what the screen gets, what the program reads. ^D at the end makes the line readable.
+  // What is typed, what the screen gets, what the program reads: as a pseudo-terminal of Linux gave them.
   const golden: readonly {
     name: string;
     settings?: Partial<Settings>;
@@ -300,6 +118,52 @@ describe("line discipline", () => {
     { name: "IGNCR", settings: { iflag: I.IGNCR }, typed: "a\rb\n", screen: "ab\r\n", line: "ab\n" },
     { name: "INLCR", settings: { iflag: I.INLCR }, typed: "a\nb\r", screen: "a^Mb\r\n", line: "a\rb\n" },
     { name: "ISTRIP", settings: { iflag: I.ISTRIP }, typed: "\xe1\n", screen: "a\r\n", line: "a\n" },
+    {
+      name: "erase words of letters and signs",
+      typed: "foo-bar_1 \t\x17\x17y\n",
+      screen: "foo-bar_1 \t\b\b\b\b\b\b\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \by\r\n",
+      line: "y\n",
+    },
+    {
+      name: "kill with a tab",
+      typed: "a\tb\x01\x15z\n",
+      screen: "a\tb^A\b \b\b \b\b \b\b\b\b\b\b\b\b\b \bz\r\n",
+      line: "z\n",
+    },
+    {
+      name: "erase a word behind a control character",
+      typed: "x\x01y \x17\n",
+      screen: "x^Ay \b \b\b \b\r\n",
+      line: "x\x01\n",
+    },
+    {
+      name: "a literal tab, erased",
+      typed: "a\x16\tb\x7f\x7f\n",
+      screen: "a^\b\tb\b \b\b\b\b\b\b\b\b\r\n",
+      line: "a\n",
+    },
+    { name: "eight bits", typed: "\xe1\xe2\x7f\n", screen: "\xe1\xe2\b \b\r\n", line: "\xe1\n" },
+    {
+      name: "erase a word in UTF-8",
+      settings: { iflag: I.IUTF8 },
+      typed: "x \xc3\xa9\xc3\xa8\x17\n",
+      screen: "x \xc3\xa9\xc3\xa8\b \b\b \b\r\n",
+      line: "x \n",
+    },
+    {
+      name: "ECHOPRT, a word",
+      settings: { lflag: L.ECHOPRT },
+      typed: "one two\x17x\n",
+      screen: "one two\\owt/x\r\n",
+      line: "one x\n",
+    },
+    {
+      name: "no ECHOCTL, erase a control character",
+      settings: { lflag: -L.ECHOCTL },
+      typed: "a\x01\x7f\n",
+      screen: "a\x01\r\n",
+      line: "a\n",
+    },
   ];
   for (const { name, settings, typed, screen, line } of golden) {
     test(name, () => {
@@ -653,126 +517,4 @@ test("hostile bytes in any mode break nothing", () => {
     }
     clean(tx);
   }
-});
-
-describe("crash loop", () => {
-  const cases: Record<string, { prepare?(pair: Pair): void; run(pair: Pair): unknown }> = {
-    "open a pair": { run: ({ tx }) => void openPtmx(tx, 2) },
-    "open the slave": { run: ({ tx }) => void openPts(tx, 0, 2, false, false) },
-    "type, erase, end a line": { run: (p) => put(p, p.master, "ab\tc\x7f\x17d\n") },
-    "type an interrupt": {
-      prepare: (p) => void write(p.tx, p.master, "some\nmore"),
-      run: (p) => put(p, p.master, "\x03"),
-    },
-    "write with processing": { run: (p) => put(p, p.slave, "line\n\ttab\n") },
-    "read a line": { prepare: (p) => void write(p.tx, p.master, "one\ntwo\n"), run: (p) => get(p, p.slave) },
-    "read that waits": { run: (p) => get(p, p.slave) },
-    "read at the master": {
-      prepare: (p) => void write(p.tx, p.slave, "output\n"),
-      run: (p) => get(p, p.master),
-    },
-    "read in the background": { prepare: () => void (world.group = 11), run: (p) => get(p, p.slave) },
-    "to raw mode and flush": {
-      prepare: (p) => {
-        write(p.tx, p.master, "one\ntw");
-        ioctl(p.tx, p.slave, "TCGETS", 0);
-        p.tx.memory[IN / 4 + 3] = 0;
-      },
-      run: (p) => order(p, p.slave, "TCSETSF"),
-    },
-    "set the foreground group": {
-      prepare: (p) => void (p.tx.memory[IN / 4] = 11),
-      run: (p) => order(p, p.slave, "TIOCSPGRP"),
-    },
-    "another size": {
-      prepare: (p) => void (p.tx.memory[IN / 4] = 0x0050_0018),
-      run: (p) => order(p, p.slave, "TIOCSWINSZ"),
-    },
-    "give the terminal up": { run: (p) => order(p, p.slave, "TIOCNOTTY") },
-    "close the master": { run: ({ tx, master }) => dropFile(tx, master) },
-    "close the slave, the last end": {
-      prepare: ({ tx, master }) => void request(tx, () => dropFile(tx, master)),
-      run: ({ tx, slave }) => dropFile(tx, slave),
-    },
-  };
-
-  function put({ tx }: Pair, file: File, text: string): number {
-    clearWaits(tx);
-    tx.memoryBytes.set(
-      Uint8Array.from(text, (c) => c.charCodeAt(0)),
-      OUT,
-    );
-    segment(tx, OUT, text.length);
-    return kindOf(tx, file).write(tx, file, text.length, -1, false);
-  }
-
-  function get({ tx }: Pair, file: File): string {
-    clearWaits(tx);
-    segment(tx, IN, 100);
-    const count = kindOf(tx, file).read(tx, file, 100, -1, false);
-    return String.fromCharCode(...tx.memoryBytes.slice(IN, IN + count));
-  }
-
-  function order({ tx }: Pair, file: File, name: keyof typeof IOCTL): number {
-    segment(tx, IN, TTY_IOCTLS.get(IOCTL[name])!.bytes);
-    return kindOf(tx, file).ioctl!(tx, file, IOCTL[name], 0);
-  }
-
-  /** All that anybody could see of a terminal: its settings and queues. */
-  function seen(tx: HookedTransaction, tty: Tty): unknown {
-    if (!Tty.isLive(tx, tty)) return "gone";
-    const fields = [];
-    for (const [name, field] of Tty.schema.fields) {
-      if (["lock", "readable", "writable", "outputReady", "inputRoom"].includes(name)) continue;
-      fields.push([name, [...tx.words.subarray(tty + field.word, tty + field.word + field.words)]]);
-    }
-    let text = "";
-    const page = TtyPage.bytes.window(tx, Tty.input.get(tx, tty));
-    for (let p = Tty.head.get(tx, tty); p !== Tty.tail.get(tx, tty); p++)
-      text += String.fromCharCode(page[p & 4095]!);
-    return [fields, text];
-  }
-
-  for (const [name, { prepare, run }] of Object.entries(cases)) {
-    test(name, (t) => {
-      const pair = withJob();
-      prepare?.(pair);
-      const before = structuredClone(world);
-      const report = crashLoop({
-        tx: pair.tx,
-        operation: () => {
-          // The fake's own state is not in the heap: put it back, as a rollback would.
-          Object.assign(world, structuredClone(before));
-          return run(pair);
-        },
-        observe: (tx) => [seen(tx, pair.tty), [...census(tx)]],
-        pairs: true,
-      });
-      t.diagnostic(`${report.points} points, ${report.pairs} pairs, ${JSON.stringify(report.outcome)}`);
-      assert.ok(report.points > 0);
-    });
-  }
-});
-
-describe("mutants: each invariant is tripped by a terminal that breaks it", () => {
-  const trips = (id: string, spoil: (tx: HookedTransaction, tty: Tty) => void): void => {
-    test(id, () => {
-      const { tx, master, tty } = withJob();
-      write(tx, master, "a line\n");
-      clean(tx);
-      request(tx, () => spoil(tx, tty));
-      const found = new Set(checkHeap(tx).map((violation) => violation.invariant));
-      assert.ok(found.has(id), `${id} not in ${[...found].join(" ")}`);
-    });
-  };
-  trips("TT1", (tx, tty) => Tty.tail.set(tx, tty, 5000));
-  trips("TT1", (tx, tty) => Tty.lines.set(tx, tty, 8));
-  trips("TT1", (tx, tty) => Tty.outputTail.set(tx, tty, 20_000));
-  trips("TT2", (tx, tty) => Tty.input.set(tx, tty, none()));
-  trips("TT2", (tx) => void TtyPage.allocate(tx));
-  trips("TT3", (tx, tty) => Tty.slaves.set(tx, tty, 2));
-  trips("TT4", (tx, tty) => Tty.index.set(tx, tty, 3));
-  trips("TT4", (tx) => tx.store(tx.root("tty") + 16, 0));
-  trips("TT5", (tx, tty) => Tty.lineEnds.set(tx, tty, 100, 1));
-  trips("TT6", (tx, tty) => Tty.session.set(tx, tty, 0));
 });
