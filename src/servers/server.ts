@@ -21,8 +21,7 @@ import { registerRedo } from "../kernel/thread.ts";
 /**
  * Takes one reference to `record` away, or does a bounded part of what follows from that; false if it has to
  * be called again. Runs in a system transaction: it may take locks of any rank in rising order, must not
- * allocate, frees with redoFree, and may file further steps if it then returns false. `note` is what the
- * giver said.
+ * allocate, frees with redoFree, and may file a few further steps. `note` is what the giver said.
  */
 export type Drop<N extends RecordName> = (tx: Transaction, record: Ref<N>, note: number) => boolean;
 

@@ -12,7 +12,7 @@ import { isDirectory, markChanged, S_IFLNK, S_IFMT, S_IFREG, typeOf } from "./in
 import { linkTarget } from "./links.ts";
 import { MS } from "./mounts.ts";
 import { O } from "./open-flags.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { Dirent, Inode, Mount } from "./records.ts";
 import { lockVfs, now, touch } from "./state.ts";
 import { AT, NamelessFile, type Place, pathBytes, Walk, walkOrBase } from "./walk.ts";

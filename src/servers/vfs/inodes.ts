@@ -13,7 +13,7 @@ import { remove } from "../../heap/list.ts";
 import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { signalCondition } from "../../kernel/condition.ts";
-import { registerDrop } from "../server.ts";
+import { dropAfterCommit, registerDrop } from "../server.ts";
 import { forgetEntry } from "./entries.ts";
 import { releasePageNow } from "./page-frames.ts";
 import { freeBytesNow } from "./names.ts";
@@ -123,7 +123,11 @@ const NAMES_AT_ONCE = 4;
 registerDrop("inode", (tx, inode, note) => {
   lockVfs(tx);
   Inode.lock.acquire(tx, inode);
-  if (Inode.links.get(tx, inode) === 0 && forgetShadows(tx, inode)) return false;
+  if (Inode.links.get(tx, inode) === 0 && forgetShadows(tx, inode)) {
+    // Behind the names' own steps, so that the list of steps stays short.
+    dropAfterCommit(tx, inode, note);
+    return true;
+  }
   const references = Inode.references.get(tx, inode);
   if (references > 0) {
     if ((note & ENDS.WRITER) !== 0) Inode.writers.set(tx, inode, Inode.writers.get(tx, inode) - 1);

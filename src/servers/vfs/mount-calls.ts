@@ -11,7 +11,7 @@ import { CAP } from "../auth/capabilities.ts";
 import { reclaimBlocks } from "./blocks.ts";
 import { isDirectory } from "./inodes.ts";
 import { addMount, createMemoryFileSystem, MS, removeMount } from "./mounts.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { FILE_SYSTEM, FileSystem, Mount, VfsState } from "./records.ts";
 import { stateOf } from "./state.ts";
 import { pathBytes, Walk } from "./walk.ts";

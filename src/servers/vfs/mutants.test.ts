@@ -107,7 +107,7 @@ describe("a mutant trips each invariant", () => {
         const m = machine();
         m.run((tx) => mutate(tx));
         const found = new Set(checkHeap(m.tx).map((violation) => violation.invariant));
-        assert.ok(found.has(id), ([...found].join(", ")));
+        assert.ok(found.has(id), [...found].join(", "));
       });
     }
   }

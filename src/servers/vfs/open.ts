@@ -293,10 +293,10 @@ function makeFile(
 registerNameRelease((tx, file) => {
   const kind = FILE_KINDS[File.kind.get(tx, file)];
   const detail = kind === "inode" || kind === "directory" ? File.detail.get(tx, file) : 0;
-  dropAfterCommit(tx, File.credentials.get(tx, file));
-  dropAfterCommit(tx, File.mount.get(tx, file));
+  // Steps are done in this order: the flock goes while the inode is still held.
+  dropAfterCommit(tx, detail & ~ENDS_MASK);
   dropAfterCommit(tx, File.inode.get(tx, file), detail & ENDS_MASK);
   dropAfterCommit(tx, File.entry.get(tx, file));
-  // Steps are done last first: the lock goes while the inode is still held.
-  dropAfterCommit(tx, detail & ~ENDS_MASK);
+  dropAfterCommit(tx, File.mount.get(tx, file));
+  dropAfterCommit(tx, File.credentials.get(tx, file));
 });

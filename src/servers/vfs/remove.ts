@@ -10,7 +10,7 @@ import { isEmptyDirectory } from "./directory.ts";
 import { removeEntry } from "./entries.ts";
 import { isDirectory, markChanged } from "./inodes.ts";
 import { isName } from "./names.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { Dirent, DIRENT, Inode } from "./records.ts";
 import { touch } from "./state.ts";
 import { AT, type LastName, pathBytes, Walk } from "./walk.ts";

@@ -16,7 +16,7 @@ import { isEmptyDirectory } from "./directory.ts";
 import { exchangeEntries, moveEntry, removeEntry } from "./entries.ts";
 import { isDirectory, markChanged } from "./inodes.ts";
 import { isName } from "./names.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { Dirent, DIRENT, Inode } from "./records.ts";
 import { loseName, needRemoval } from "./remove.ts";
 import { touch } from "./state.ts";

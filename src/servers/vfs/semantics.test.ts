@@ -227,6 +227,17 @@ describe("open files", () => {
     assert.deepEqual(checkHeap(m.tx), []);
   });
 
+  test("a directory with many names that are only hidden is removed", () => {
+    const m = new TestMachine({ image });
+    for (const name of m.list("/names")) m.unlink(`/names/${name}`);
+    m.writeFile("/names/new", "");
+    fails(m, () => m.rmdir("/names"), "ENOTEMPTY");
+    m.unlink("/names/new");
+    m.rmdir("/names");
+    fails(m, () => m.stat("/names"), "ENOENT");
+    assert.deepEqual(checkHeap(m.tx), []);
+  });
+
   test("listing goes on where it was while names come and go", () => {
     const m = new TestMachine({ image });
     const f = m.open("/names", O.DIRECTORY);

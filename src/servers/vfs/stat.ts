@@ -8,7 +8,7 @@ import { bytesToSegments } from "../../kernel/request.ts";
 import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "./inodes.ts";
 import { MS } from "./mounts.ts";
 import { NAME_MAX } from "./names.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { Dirent, FILE_SYSTEM, FileSystem, Inode, Mount, VfsState } from "./records.ts";
 import { lockVfs, stateOf } from "./state.ts";
 import { NamelessFile, type Place, walkOrBase, walkTo } from "./walk.ts";

@@ -11,7 +11,7 @@ import { needWritable } from "./create.ts";
 import { isDirectory, markChanged, S_IFREG, typeOf } from "./inodes.ts";
 import { wantsWrite } from "./open-flags.ts";
 import { frameForReading, frameForWriting, hasPage, PAGE_BYTES, tellMappings } from "./pages.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { Dirent, Inode } from "./records.ts";
 import { lockVfs, touch } from "./state.ts";
 import { walkTo } from "./walk.ts";

@@ -17,7 +17,7 @@ import { needNames, needWritable } from "./create.ts";
 import { readImageXattrs } from "./image.ts";
 import { markChanged, S_IFDIR, S_IFREG, typeOf } from "./inodes.ts";
 import { freeBytes, NAME_MAX, nameOf, storeBytes } from "./names.ts";
-import type { FsContext} from "./records.ts";
+import type { FsContext } from "./records.ts";
 import { Dirent, Inode, Xattr } from "./records.ts";
 import { lockVfs, touch } from "./state.ts";
 import { AT, pathBytes, walkOrBase } from "./walk.ts";
