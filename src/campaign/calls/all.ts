@@ -1,0 +1,19 @@
+/** All scenarios of the crash campaign. */
+
+import { files } from "./files.ts";
+import { identity, memory, signals, system, terminals, time } from "./others.ts";
+import { pipes } from "./pipes.ts";
+import { processes } from "./processes.ts";
+import type { Scenario } from "./scenario.ts";
+
+export const scenarios: readonly Scenario[] = [
+  ...files,
+  ...pipes,
+  ...processes,
+  ...signals,
+  ...memory,
+  ...time,
+  ...identity,
+  ...terminals,
+  ...system,
+];

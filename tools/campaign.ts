@@ -1,0 +1,135 @@
+/**
+ * The campaigns that show survival (docs/design/campaign.md).
+ *
+ *     node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind exception|death] [--unreached]
+ *
+ * Exit status 0 if everything was survived, 1 if not, 2 for an option that is not understood.
+ */
+
+import { parseArgs } from "node:util";
+import { scenarios } from "../src/campaign/calls/all.ts";
+import { CrashLoop, CrashRecord, type FaultKind, type SegmentResult } from "../src/campaign/crash-loop.ts";
+import { runScenario } from "../src/campaign/run-scenario.ts";
+import { rowOf } from "../src/linux/table.ts";
+import { setterSites } from "./campaign/setter-sites.ts";
+
+const usage = `usage: node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind KIND] [--unreached]
+
+Crashes every system call at every store and compares what becomes of it with the run without a crash.
+
+  --only TEXT   scenarios whose name contains TEXT
+  --points N    at most N points of each segment, spread over it; all if left out
+  --kind KIND   exception (a bug that throws) or death (the hart's thread ends); both if left out
+  --unreached   list the setter call sites that no scenario reaches
+`;
+
+function fail(message: string): never {
+  process.stderr.write(`campaign: ${message}\n${usage}`);
+  process.exit(2);
+}
+
+/** What was tried, by the name of the call or of the event. */
+class Totals {
+  readonly #rows = new Map<string, { ways: number; points: number; runs: number; failed: number }>();
+
+  add({ what, call, points, runs, failed }: SegmentResult): void {
+    const name = call < 0 ? `(${what})` : (rowOf(call)?.name ?? what);
+    const row = this.#rows.get(name) ?? { ways: 0, points: 0, runs: 0, failed: 0 };
+    row.ways++;
+    row.points += points;
+    row.runs += runs;
+    row.failed += failed;
+    this.#rows.set(name, row);
+  }
+
+  *lines(): Generator<string> {
+    const line = (name: string, ...columns: readonly (number | string)[]): string =>
+      name.padEnd(24) + columns.map((column) => String(column).padStart(9)).join("");
+    yield line("", "ways", "points", "runs", "failed");
+    const sum = { ways: 0, points: 0, runs: 0, failed: 0 };
+    for (const [name, row] of [...this.#rows].sort(([a], [b]) => a.localeCompare(b))) {
+      yield line(name, row.ways, row.points, row.runs, row.failed);
+      sum.ways += row.ways;
+      sum.points += row.points;
+      sum.runs += row.runs;
+      sum.failed += row.failed;
+    }
+    yield line("in all", sum.ways, sum.points, sum.runs, sum.failed);
+  }
+}
+
+function printFailures(record: CrashRecord): void {
+  const seen = new Map<string, { count: number; text: string }>();
+  for (const { what, kind, step, point, site, text } of record.failures) {
+    const key = `${kind} before ${point} at ${site}`;
+    const entry = seen.get(key) ?? { count: 0, text: `${what}, step ${step}: ${text}` };
+    entry.count++;
+    seen.set(key, entry);
+  }
+  for (const [key, { count, text }] of seen) console.log(`\n${key} (${count} ways)\n  ${text.slice(0, 600)}`);
+}
+
+function crashLoop(argv: readonly string[]): boolean {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      only: { type: "string", default: "" },
+      points: { type: "string" },
+      kind: { type: "string", multiple: true, default: ["exception", "death"] },
+      unreached: { type: "boolean", default: false },
+    },
+  });
+  for (const kind of values.kind) if (kind !== "exception" && kind !== "death") fail(`no such kind: ${kind}`);
+  const points = values.points === undefined ? Number.POSITIVE_INFINITY : Number(values.points);
+  if (!(points >= 1)) fail("--points takes a number from 1");
+  const record = new CrashRecord();
+  const totals = new Totals();
+  const started = performance.now();
+  let isReady = false;
+  let broken = 0;
+  for (const scenario of scenarios.filter(({ name }) => name.includes(values.only))) {
+    isReady = false;
+    const loop = new CrashLoop(record, {
+      kinds: values.kind as FaultKind[],
+      pointsMax: points,
+      wanted: () => isReady,
+      onSegment: (result) => totals.add(result),
+    });
+    const before = record.runs;
+    try {
+      runScenario(scenario, loop.driver.bind(loop), () => {
+        isReady = true;
+      });
+      console.log(`${scenario.name}: ${record.runs - before} runs`);
+    } catch (error) {
+      broken++;
+      console.log(
+        `${scenario.name}: cannot be run: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+  console.log();
+  for (const line of totals.lines()) console.log(line);
+  printFailures(record);
+  const all = setterSites();
+  const unreached = all.filter((site) => !record.sites.has(site));
+  const reached = all.length - unreached.length;
+  console.log(
+    `\nSetter call sites reached: ${reached} of ${all.length} (${((100 * reached) / all.length).toFixed(1)} %)`,
+  );
+  if (values.unreached) for (const site of unreached) console.log(`  ${site}`);
+  console.log(`${((performance.now() - started) / 1000).toFixed(0)} s`);
+  return record.failed === 0 && broken === 0;
+}
+
+const [command, ...rest] = process.argv.slice(2);
+if (command === "--help") {
+  process.stdout.write(usage);
+} else if (command === "crash-loop") {
+  try {
+    process.exitCode = crashLoop(rest) ? 0 : 1;
+  } catch (error) {
+    if (error instanceof TypeError) fail(error.message);
+    throw error;
+  }
+} else fail(command === undefined ? "which campaign?" : `no such campaign: ${command}`);
