@@ -76,6 +76,13 @@ export function bytesFromSegments(tx: Transaction, skip: number, bytes: Uint8Arr
 
 /** Fills `length` bytes of the segments, from `skip` bytes after their beginning, with `value`. */
 export function fillSegments(tx: Transaction, skip: number, length: number, value: number): void {
+  const first = tx.slotAt + SLOT.segments;
+  // The usual case, without the closure: few bytes, all in the first segment.
+  if (length <= 64 && skip + length <= tx.words[first + 1]! && tx.words[tx.slotAt + SLOT.segmentCount] !== 0) {
+    const from = (tx.words[first]! >>> 0) + skip;
+    for (let i = 0; i < length; i++) tx.memoryBytes[from + i] = value;
+    return;
+  }
   walkSegments(tx, skip, length, (at, _done, run) => void tx.memoryBytes.fill(value, at, at + run));
 }
 

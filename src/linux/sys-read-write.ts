@@ -24,7 +24,7 @@ import { IOV_MAX, IOVEC_BYTES, O, O_ACCMODE, RW_MAX, RWF } from "./abi-file.ts";
 import { RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
-import { addUserSegments, readStruct } from "./user.ts";
+import { addUserSegments, placeSegment, readStruct } from "./user.ts";
 
 /** Bytes that one step moves at most. */
 export const STEP_BYTES = 65536;
@@ -192,38 +192,44 @@ export function failWrite(call: SystemCall, error: Errno, done: number): number 
 
 // --- the calls -----------------------------------------------------------------------------------------------------
 
+/** The length in argument 2, at most what one step moves; −1 if it is more, or if there is something to go on from. */
+function shortLength(call: SystemCall): number {
+  const length = call.int(2);
+  const isShort = call.highWord(2) === 0 && length >= 0 && length <= STEP_BYTES;
+  return isShort && Task.progress.get(call.tx, call.task) === 0 ? length : -1;
+}
+
+/** Makes the buffer of a short call the request's segments; returns how much of it they hold. */
+function bufferSegments(call: SystemCall, length: number, forWrite: boolean): number {
+  if (placeSegment(call, 1, length, forWrite)) return length;
+  clearSegments(call.tx);
+  return length === 0 ? 0 : addUserSegments(call, call.address(1), length, forWrite);
+}
+
+function buffer(call: SystemCall): Vector {
+  return { address: call.address(1), length: Math.min(call.address(2), RW_MAX) };
+}
+
 /** The usual case of read: one step, nothing to go on from. */
 function read(call: SystemCall): number {
   const { tx } = call;
-  const length = call.address(2);
-  if (length > STEP_BYTES || Task.progress.get(tx, call.task) !== 0) {
-    const most = Math.min(length, RW_MAX);
-    return readAll(call, call.int(0), [{ address: call.address(1), length: most }], most, HERE, false);
-  }
+  const length = shortLength(call);
+  if (length < 0) return readAll(call, call.int(0), [buffer(call)], buffer(call).length, HERE, false);
   const file = readable(call, call.int(0));
-  clearSegments(tx);
-  const wanted = length === 0 ? 0 : addUserSegments(call, call.address(1), length, true);
+  const wanted = bufferSegments(call, length, true);
   const got = kindOf(tx, file).read(tx, file, wanted, HERE, isNonblocking(call, file));
-  if (got === wanted && wanted < length) return readRest(call, got, length);
-  return got;
-}
-
-/** A read whose buffer did not fit one step's segments goes on as a series. */
-function readRest(call: SystemCall, done: number, length: number): number {
-  stepOn(call, done);
-  return readAll(call, call.int(0), [{ address: call.address(1), length }], length, HERE, false);
+  if (got < wanted || wanted === length) return got;
+  // The buffer did not fit one step's segments.
+  stepOn(call, got);
+  return readAll(call, call.int(0), [buffer(call)], length, HERE, false);
 }
 
 function write(call: SystemCall): number {
   const { tx } = call;
-  const length = call.address(2);
-  if (length > STEP_BYTES || Task.progress.get(tx, call.task) !== 0) {
-    const most = Math.min(length, RW_MAX);
-    return writeAll(call, call.int(0), [{ address: call.address(1), length: most }], most, HERE, false);
-  }
+  const length = shortLength(call);
+  if (length < 0) return writeAll(call, call.int(0), [buffer(call)], buffer(call).length, HERE, false);
   const file = writable(call, call.int(0));
-  clearSegments(tx);
-  const wanted = length === 0 ? 0 : addUserSegments(call, call.address(1), length, false);
+  const wanted = bufferSegments(call, length, false);
   let put: number;
   try {
     put = writeStep(call, file, kindOf(tx, file), wanted, HERE, isNonblocking(call, file));
@@ -233,7 +239,7 @@ function write(call: SystemCall): number {
   }
   if (put === length || put === 0) return put;
   stepOn(call, put);
-  return writeAll(call, call.int(0), [{ address: call.address(1), length }], length, HERE, false);
+  return writeAll(call, call.int(0), [buffer(call)], length, HERE, false);
 }
 
 /** The iovecs of a call, and their total length. Throws EINVAL for too many or too long ones. */

@@ -5,9 +5,22 @@
  */
 
 import { errno } from "../base/errno.ts";
+import {
+  ENTRY_INVALID,
+  LEAF_ENTRIES,
+  LEAF_READ,
+  LEAF_WRITE,
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  REG_ROOT,
+  REG_X,
+  VA_BITS,
+} from "../base/hart-abi.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import * as memory from "../kernel/memory/user-memory.ts";
 import type { AddressSpace } from "../kernel/memory/records.ts";
+import { X } from "../kernel/registers.ts";
+import { addSegment, clearSegments } from "../kernel/request.ts";
 import { Task } from "../kernel/task.ts";
 
 /** The caller's address space. */
@@ -54,6 +67,30 @@ export function segmentsFor(
   const got = memory.userSegments(call.tx, spaceOf(call), address, length, write);
   if (got < length && !partial) throw errno.EFAULT;
   return got;
+}
+
+const LEAF_MASK: number = LEAF_ENTRIES - 1;
+/** High words of addresses that can be valid. */
+const HIGH_LIMIT = 2 ** (VA_BITS - 32);
+
+/**
+ * Makes the `length` bytes at the address in argument `index` the request's one segment, if they lie in one page
+ * that allows the access now: the usual case of a short read or write, in integers only. False: take the long way.
+ */
+export function placeSegment(call: SystemCall, index: number, length: number, write: boolean): boolean {
+  const { tx, registers } = call;
+  const m = tx.memory;
+  const at = registers + ((REG_X + (X.a0 + index) * 8) >> 2);
+  const low = m[at]!;
+  const high = m[at + 1]! >>> 0;
+  if (length === 0 || high >= HIGH_LIMIT || (low & (PAGE_SIZE - 1)) + length > PAGE_SIZE) return false;
+  const root = m[registers + (REG_ROOT >> 2)]! >>> 2;
+  const leaf = m[root + ((high << 8) | (low >>> 24))]! >>> 2;
+  const entry = m[leaf + ((write ? LEAF_WRITE : LEAF_READ) >> 2) + ((low >>> PAGE_SHIFT) & LEAF_MASK)]!;
+  if ((entry & ENTRY_INVALID) !== 0) return false;
+  clearSegments(tx);
+  addSegment(tx, (entry + low) >>> 0, length);
+  return true;
 }
 
 /** Adds up to `length` bytes at `address` behind the segments that are there; returns how many. */
