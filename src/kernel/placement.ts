@@ -23,8 +23,11 @@ import { callServer, type Parking } from "./placement/call.ts";
 import { CONTROL, controlOf, placeFrames } from "./placement/frame.ts";
 import { type Operation, serve } from "./placement/serve.ts";
 
-/** Server names, in the order in which servers may call each other: a server calls only those behind it. */
-export const SERVER_ORDER = ["tty", "pipe", "vfs", "auth"] as const;
+/**
+ * Server names, in the order in which servers may call each other: a server calls only those behind it. The
+ * ranks of their locks (base/lock-order.ts) follow the same order.
+ */
+export const SERVER_ORDER = ["vfs", "tty", "pipe", "auth"] as const;
 export type ServerName = (typeof SERVER_ORDER)[number];
 
 /** Where a server may run so far. */
@@ -95,11 +98,22 @@ export function enterPlacement(view: HeapView, options: PlacementOptions): void 
     const index = serverIndex(name);
     const remote = name !== options.self && view.words[controlOf(view, index) + CONTROL.worker] === 1;
     const operations = server.operations as { [name: string]: Operation };
+    if (remote && options.self !== undefined && index < serverIndex(options.self)) {
+      refuseCalls(options.self, name, operations);
+      continue;
+    }
     for (const [number, [operation, implementation]] of server.implementations.entries()) {
       operations[operation] = remote
         ? (tx, ...args) => callServer(tx, options.parking, options.spins, index, number, args)
         : implementation;
     }
+  }
+}
+
+/** In the thread of server `self`: a call against the order could wait in a circle (rule R10). */
+function refuseCalls(self: ServerName, name: ServerName, operations: { [name: string]: Operation }): void {
+  for (const operation of Object.keys(operations)) {
+    operations[operation] = () => assert(false, `${self} may not call ${name}`);
   }
 }
 

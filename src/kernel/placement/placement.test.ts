@@ -14,6 +14,7 @@ import { recoverRequest } from "./recover.ts";
 import { isDead, markDead, placeThreads, registerThread, ROLE, roleOf, THREADS_MAX } from "./threads.ts";
 
 const auth = defineServer("auth", { add: (_tx: Transaction, a: number, b: number) => a + b }).operations;
+const vfs = defineServer("vfs", { nothing: (_tx: Transaction) => 0 }).operations;
 
 function fresh(): { view: HeapView; tx: Transaction; me: number } {
   const buffers = { heap: createHeap({ bytes: 2 << 20, slots: 2 }), memory: new SharedArrayBuffer(4096) };
@@ -61,6 +62,15 @@ test("an operation is the function itself or a stub, as the heap says", () => {
   assert.throws(() => auth.add(tx, 2, 3), /waits/);
   enterPlacement(view, { parking, spins: 0, self: "auth" });
   assert.equal(auth.add(tx, 2, 3), 5);
+});
+
+test("a server's thread is refused a call against the order of servers", () => {
+  const { view, tx } = fresh();
+  view.words[controlOf(view, serverIndex("vfs")) + CONTROL.worker] = 1;
+  enterPlacement(view, { parking: { wait: () => {} }, spins: 0, self: "auth" });
+  assert.throws(() => vfs.nothing(tx), /auth may not call vfs/);
+  enterPlacement(view, { parking: { wait: () => {} }, spins: 0, self: "vfs" });
+  assert.equal(vfs.nothing(tx), 0);
 });
 
 test("a call that nobody has taken is withdrawn; one that a living thread has is waited for", () => {

@@ -79,6 +79,8 @@ function openAgain(tx: Transaction, tty: Tty, privileged: boolean | number): num
 
 function openLocked(tx: Transaction, tty: Tty, mayControl: boolean, privileged: boolean): number {
   Tty.lock.acquire(tx, tty);
+  // The caller may know the terminal from a process's record, which does not keep it.
+  if (!Tty.isLive(tx, tty)) throw errno.EIO;
   if (Tty.locked.get(tx, tty) !== 0 || Tty.hungUp.get(tx, tty) !== 0) throw errno.EIO;
   if (Tty.exclusive.get(tx, tty) !== 0 && !privileged) throw errno.EBUSY;
   Tty.slaves.add(tx, tty, 1);
