@@ -75,7 +75,7 @@ export function registerCloseHook(hook: CloseHook): void {
   closeHook = hook;
 }
 
-// --- looking up -------------------------------------------------------------------------------------------
+// Looking up.
 
 /** The file that `descriptor` names in `table`; none if it is not open. The caller sees to the lock. */
 export function fileAt(view: HeapView, table: FileTable, descriptor: number): File {
@@ -126,7 +126,7 @@ export function isCloseOnExec(view: HeapView, table: FileTable, descriptor: numb
   return ((word >>> (descriptor & 31)) & 1) !== 0;
 }
 
-// --- changing one descriptor --------------------------------------------------------------------------------
+// Changing one descriptor.
 
 /** The table of `task`, locked for changes. */
 export function lockFiles(tx: Transaction, task: Task): FileTable {
@@ -263,7 +263,7 @@ export function duplicate(
   return target;
 }
 
-// --- many files -----------------------------------------------------------------------------------------------
+// Many files.
 
 /** Adds `delta` to the references of each file, one per mention. At most one of them may end by that. */
 function changeReferences(tx: Transaction, files: readonly File[], delta: 1 | -1): void {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Errno } from "../base/errno.ts";
 import { encodeUtf8 } from "../base/text.ts";
 import {

@@ -73,7 +73,7 @@ export interface ProgramRequest {
   readonly envp: readonly Uint8Array[];
 }
 
-// --- arguments -----------------------------------------------------------------------------------------------
+// Arguments.
 
 /** The strings that a null-terminated array of pointers at `address` names. Throws E2BIG, EFAULT. */
 function readStrings(call: SystemCall, address: number, most: number): Uint8Array[] {
@@ -95,7 +95,7 @@ function argumentLimit(tx: Transaction, process: Process): number {
   return Math.max(ARGUMENTS_MIN, Math.min(quarter, ARGUMENTS_MAX));
 }
 
-// --- the series ------------------------------------------------------------------------------------------------
+// The series.
 
 /** Clears away what the record "exec" of the task holds. Commits. */
 function clearExec(tx: Transaction, task: Task): void {
@@ -176,6 +176,7 @@ function stackFor(
   argv: readonly Uint8Array[],
 ): BuiltStack {
   const random = new Uint8Array(16);
+  // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- the host's entropy is no array
   threadOf(tx).entropy.fill(random);
   const identity = identityAfter(tx, task, files);
   const secure = auth.isSecure(tx, identity);
@@ -209,7 +210,7 @@ function identityAfter(tx: Transaction, task: Task, { owner }: ProgramFiles): Cr
   return auth.afterExec(tx, old, owner.uid, owner.gid, owner.mode, mayRaise ? 1 : 0);
 }
 
-// --- the point of no return --------------------------------------------------------------------------------------
+// The point of no return.
 
 function becomeProgram(
   tx: Transaction,
@@ -321,7 +322,7 @@ function setName(tx: Transaction, task: Task, path: Uint8Array): void {
   for (let i = 0; i < 4; i++) Task.name.set(tx, task, i, padded.getInt32(i * 4, true));
 }
 
-// --- the calls ---------------------------------------------------------------------------------------------------
+// The calls.
 
 function execute(call: SystemCall, place: Place, name: Uint8Array, argvAt: number, envpAt: number): number {
   const most = argumentLimit(call.tx, call.process);

@@ -7,7 +7,7 @@
  * its thread in the middle of a call begins the line anew.
  */
 
-import { Errno, errnoOf } from "../base/errno.ts";
+import { type Errno, errnoOf } from "../base/errno.ts";
 import { PAGE_SIZE } from "../base/hart-abi.ts";
 import type { HeapView } from "../heap/heap.ts";
 import type { CallTrace, SignalInfo, SystemCall } from "../kernel/call.ts";
@@ -42,7 +42,7 @@ const hexRaw = ({ low, high }: Raw): string =>
   high === 0 ? hex(low >>> 0) : `0x${(high >>> 0).toString(16)}${(low >>> 0).toString(16).padStart(8, "0")}`;
 const pointer = (raw: Raw): string => (raw.low === 0 && raw.high === 0 ? "NULL" : hexRaw(raw));
 
-// --- pieces ------------------------------------------------------------------------------------------------------
+// Pieces.
 
 const signalNames = new Map<number, string>(
   Object.entries(SIG).map(([name, value]) => [value, `SIG${name}`]),
@@ -123,7 +123,7 @@ export function modeText(mode: number): string {
   return type === undefined ? rest : `S_${type[0]}|${rest}`;
 }
 
-// --- structures in memory ------------------------------------------------------------------------------------------
+// Structures in memory.
 
 function viewAt(look: Look, address: number, length: number): DataView | undefined {
   const bytes = look(address, length);
@@ -228,7 +228,7 @@ function sigsetAt(look: Look, address: number): string | undefined {
   return view && sigsetText(view.getInt32(0, true), view.getInt32(4, true));
 }
 
-// --- arguments -----------------------------------------------------------------------------------------------------
+// Arguments.
 
 /** Kinds that are looked at when the call has ended. */
 const AT_EXIT = new Set<Argument>([
@@ -336,7 +336,7 @@ export function resultText(row: CallRow | undefined, result: number): string {
   return row?.result === "address" ? hex(result) : String(result);
 }
 
-// --- the trace -----------------------------------------------------------------------------------------------------
+// The trace.
 
 /** A call under way. */
 interface Line {

@@ -102,7 +102,7 @@ function flock(call: SystemCall): number {
   return 0;
 }
 
-// --- fcntl ---------------------------------------------------------------------------------------------------
+// Fcntl.
 
 /** Flags that F_SETFL changes; the others stay as they were. */
 const SETTABLE: number = O.APPEND | O.NONBLOCK | O.NOATIME | O.DIRECT | O.ASYNC;

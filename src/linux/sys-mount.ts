@@ -13,7 +13,7 @@ import { type Place, placeOf } from "./paths.ts";
 import { type CallRow, flagSet, partial, full } from "./row.ts";
 import { copyPath, segmentsFor } from "./user.ts";
 
-// --- mounts ----------------------------------------------------------------------------------------------------
+// Mounts.
 
 /** File-system types by the names that mount(2) takes. */
 const TYPES = new Map<string, number>([
@@ -55,7 +55,7 @@ function umount2(call: SystemCall): number {
   return 0;
 }
 
-// --- extended attributes -----------------------------------------------------------------------------------------
+// Extended attributes.
 
 const XATTR_NAME_MAX = 255;
 const XATTR_SIZE_MAX = 65536;

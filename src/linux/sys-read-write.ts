@@ -38,7 +38,7 @@ interface Vector {
   readonly length: number;
 }
 
-// --- the file, checked ---------------------------------------------------------------------------------------
+// The file, checked.
 
 function readable(call: SystemCall, descriptor: number): File {
   const file = getFile(call.tx, call.task, descriptor);
@@ -56,7 +56,7 @@ function isNonblocking(call: SystemCall, file: File): boolean {
   return (File.flags.get(call.tx, file) & O.NONBLOCK) !== 0;
 }
 
-// --- one step --------------------------------------------------------------------------------------------------
+// One step.
 
 /** Lists up to STEP_BYTES of the vectors, `skip` bytes after their beginning, as segments; returns the bytes. */
 function gather(call: SystemCall, vectors: readonly Vector[], skip: number, forWrite: boolean): number {
@@ -101,7 +101,7 @@ function writeStep(
   return kind.write(call.tx, file, length, offset, nonblock);
 }
 
-// --- series of steps ---------------------------------------------------------------------------------------------
+// Series of steps.
 
 /** Ends a series with its count. What the running step has done is undone: it moved nothing. */
 function finish(call: SystemCall, done: number): number {
@@ -190,7 +190,7 @@ export function failWrite(call: SystemCall, error: Errno, done: number): number 
   return finish(call, done);
 }
 
-// --- the calls -----------------------------------------------------------------------------------------------------
+// The calls.
 
 /** The length in argument 2, at most what one step moves; −1 if it is more, or if there is something to go on from. */
 function shortLength(call: SystemCall): number {

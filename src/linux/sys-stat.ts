@@ -23,7 +23,7 @@ function credentialsOf(call: SystemCall): Credentials {
   return Task.credentials.get(call.tx, call.task);
 }
 
-// --- reading attributes --------------------------------------------------------------------------------------
+// Reading attributes.
 
 function fstat(call: SystemCall): number {
   const file = getAnyFile(call.tx, call.task, call.int(0));
@@ -109,7 +109,7 @@ function readlinkat(call: SystemCall): number {
   return vfs.readlink(call.tx, ...place, room);
 }
 
-// --- changing attributes ---------------------------------------------------------------------------------------
+// Changing attributes.
 
 function fchmod(call: SystemCall): number {
   const file = getFile(call.tx, call.task, call.int(0));
@@ -198,7 +198,7 @@ function utimensat(call: SystemCall): number {
   return 0;
 }
 
-// --- size ------------------------------------------------------------------------------------------------------
+// Size.
 
 /** Runs a size change to its end, step by step. A size beyond RLIMIT_FSIZE is EFBIG and SIGXFSZ. */
 function inSteps(call: SystemCall, step: () => number): number {
@@ -251,7 +251,7 @@ function fallocate(call: SystemCall): number {
   });
 }
 
-// --- rows --------------------------------------------------------------------------------------------------------
+// Rows.
 
 export const atNames = flagSet({
   AT_SYMLINK_NOFOLLOW: AT.SYMLINK_NOFOLLOW,

@@ -28,6 +28,7 @@ function getrandom(call: SystemCall): number {
   clearSegments(call.tx);
   const room = addUserSegments(call, call.address(0), length, true);
   const bytes = new Uint8Array(room);
+  // oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- the host's entropy is no array
   threadOf(call.tx).entropy.fill(bytes);
   bytesToSegments(call.tx, 0, bytes);
   return room;

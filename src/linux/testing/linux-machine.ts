@@ -16,11 +16,11 @@ import { SystemCall } from "../../kernel/call.ts";
 import { createFileTable } from "../../kernel/descriptors.ts";
 import { createFutexes } from "../../kernel/futex.ts";
 import { createSpace, setUpSpace, spaceRoot } from "../../kernel/memory/address-space.ts";
-import { placeMemory } from "../../kernel/memory/layout.ts";
 import { MAP, mmap } from "../../kernel/memory/mmap.ts";
 import { PROT } from "../../kernel/memory/records.ts";
 import { placeSafepoints, publishSafepoint } from "../../kernel/memory/safepoint.ts";
 import { copyFromUser, copyToUser, FAULT_IN, faultIn, NEEDS_FAULT } from "../../kernel/memory/user-memory.ts";
+// oxlint-disable-next-line import/no-unassigned-import -- it registers itself
 import "../../kernel/job.ts";
 import {
   buildTask,
@@ -36,13 +36,14 @@ import { createScheduler, Hart, hartOf } from "../../kernel/scheduler.ts";
 import { Kernel, Limits, Process, SignalHandlers, Task } from "../../kernel/task.ts";
 import { KernelThread } from "../../kernel/thread.ts";
 import { REG_ROOT } from "../../base/hart-abi.ts";
-import { hartBlock } from "../../kernel/memory/layout.ts";
+import { hartBlock, placeMemory } from "../../kernel/memory/layout.ts";
 import { auth, createAuth } from "../../servers/auth/auth.ts";
 import { placeFifos } from "../../servers/pipe/fifo.ts";
 import { placeTerminals } from "../../servers/tty/tty.ts";
 import { type BootMount, createVfs, mountAtBoot, mountRoot } from "../../servers/vfs/boot.ts";
 import { vfs } from "../../servers/vfs/vfs.ts";
 import { callRows } from "../table.ts";
+// oxlint-disable-next-line import/no-unassigned-import -- it registers itself
 import "../task-end.ts";
 
 /** Where the task's memory lies that tests use as they like, and how much there is. */
@@ -108,11 +109,10 @@ export class LinuxMachine {
 
   #createProcess(): [Process, Task] {
     const { tx } = this;
-    const kernel = lockTree(tx);
+    lockTree(tx);
     const task = buildTask(tx);
     const process = createProcess(tx, Kernel.init.get(tx, kernelOf(tx)), this.now);
     enrollTask(tx, process, task);
-    void kernel;
     tx.commit();
     const limits = Limits.allocate(tx);
     for (let i = 0; i < 64; i++) Limits.values.init(tx, limits, i, -1);
