@@ -2,8 +2,8 @@
  * Requests to the host's I/O thread: the layout that it shares with the kernel (kernel/block-io.ts). All
  * numbers are words of the heap, relative to the root "host-io" or to a request record.
  *
- * The kernel puts the address of a request into a free entry of the table, in a transaction, and after the
- * commit adds 1 to SUBMITTED and notifies it. The host thread scans the table for requests in state QUEUED
+ * The kernel puts the address of a request into a free entry of the table, in a transaction; after the commit
+ * it sets the request's STATE from PREPARED to QUEUED, adds 1 to SUBMITTED and notifies it. The host thread scans the table for requests in state QUEUED
  * that it has not begun (it knows them by address and id), does what they ask for, writes RESULT, then STATE
  * (atomically), adds 1 to COMPLETED, and notifies it. Those words of a queued request are the host's alone;
  * all others are the kernel's. A host thread that takes over from one that died finds all that is not done in
@@ -48,7 +48,7 @@ export const IO_REQUEST = {
 } as const;
 export const IO_REQUEST_WORDS: number = IO_REQUEST.frames + IO_FRAMES;
 
-export const IO_STATE = { QUEUED: 1, DONE: 2, FAILED: 3 } as const;
+export const IO_STATE = { PREPARED: 0, QUEUED: 1, DONE: 2, FAILED: 3 } as const;
 
 /** What a request asks for. */
 export const IO_KIND = {

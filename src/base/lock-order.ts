@@ -18,10 +18,10 @@ export const LOCK_ORDER = [
   "fs-context",
   "address-space",
   "shared-object",
+  "io-completion",
   // Servers, callers first.
   "vfs",
   "mount",
-  "io-completion",
   "inode",
   "file",
   "tty",

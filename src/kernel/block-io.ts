@@ -28,6 +28,9 @@
  *
  *   I1  Every live I/O record is in exactly one entry of the table, and inFlight counts them.
  *
+ * A request is PREPARED until its transaction has committed, and only then QUEUED, by a redo step: the host
+ * thread, which reads the table at any time, must not begin what may still be rolled back.
+ *
  * The host's side of the protocol is in base/host-io.ts. Locks: the completion lock is taken first of all by
  * whoever completes, so that one hart at a time does; the table's lock guards entries and counts.
  */
@@ -94,10 +97,20 @@ export function createHostIo(view: HeapView): void {
   placeRoot(view, "host-io", IO_ROOT_WORDS + 1);
 }
 
-/** Adds 1 to the heap's word at `value` and wakes who waits for it. A crash may make it happen twice. */
+/**
+ * Sends the request with id `value`: it is committed now. Done twice after a crash, it finds the request sent,
+ * or gone.
+ */
 registerRedo(REDO.notify, (tx, value) => {
-  Atomics.add(tx.words, value, 1);
-  Atomics.notify(tx.words, value);
+  const w = tx.words;
+  const root = tx.root("host-io");
+  for (let entry = 0; entry < IO_TABLE; entry++) {
+    const io = w[root + IO_ROOT.table + entry]! as HostIo;
+    if (io === 0 || !HostIo.isLive(tx, io) || HostIo.id.get(tx, io) !== value >>> 0) continue;
+    Atomics.compareExchange(w, HostIo.state.at(io), IO_STATE.PREPARED, IO_STATE.QUEUED);
+  }
+  Atomics.add(w, root + IO_ROOT.submitted, 1);
+  Atomics.notify(w, root + IO_ROOT.submitted);
   return true;
 });
 
@@ -136,7 +149,6 @@ export function queueIo(
   if (entry === IO_TABLE) return 0 as HostIo;
   const io = HostIo.allocate(tx);
   const id = (w[root + IO_ROOT.nextId]! + 1) >>> 0;
-  HostIo.state.init(tx, io, IO_STATE.QUEUED);
   HostIo.id.init(tx, io, id);
   HostIo.kind.init(tx, io, kind);
   HostIo.device.init(tx, io, device);
@@ -145,7 +157,7 @@ export function queueIo(
   tx.store(table + entry, io);
   tx.store(root + IO_ROOT.nextId, id | 0);
   tx.store(root + IO_ROOT.inFlight, w[root + IO_ROOT.inFlight]! + 1);
-  tx.afterCommit(REDO.notify, root + IO_ROOT.submitted);
+  tx.afterCommit(REDO.notify, id | 0);
   return io;
 }
 
@@ -175,13 +187,9 @@ function findCompleted(view: HeapView): number {
   const table = view.root("host-io") + IO_ROOT.table;
   for (let entry = 0; entry < IO_TABLE; entry++) {
     const io = view.words[table + entry]!;
-    if (
-      io !== 0 &&
-      HostIo.isLive(view, io) &&
-      Atomics.load(view.words, io + IO_REQUEST.state) !== IO_STATE.QUEUED
-    ) {
-      return entry;
-    }
+    if (io === 0 || !HostIo.isLive(view, io)) continue;
+    const state = Atomics.load(view.words, io + IO_REQUEST.state);
+    if (state === IO_STATE.DONE || state === IO_STATE.FAILED) return entry;
   }
   return -1;
 }

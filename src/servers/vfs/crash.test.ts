@@ -2,9 +2,12 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { IO_STATE } from "../../base/host-io.ts";
+import { liveRecords } from "../../heap/check.ts";
 import { crashLoop } from "../../heap/crash-loop.ts";
 import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import { completeNextIo, HostIo } from "../../kernel/block-io.ts";
 import { dropFile, type File, kindOf } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { O } from "./open-flags.ts";
@@ -200,4 +203,28 @@ describe("every crash point leaves all or nothing", () => {
     });
   }
   test("there were many", () => assert.ok(points > 1000, `${points} points`));
+});
+
+describe("every crash point of I/O", () => {
+  test("asking for a block", () => {
+    const m = new TestMachine({ image, heapBytes: 4 << 20 });
+    const report = crashLoop({
+      tx: m.tx,
+      operation: (tx) => vfs.open(tx, ...at(m, "/etc/hosts"), 0, 0, 0),
+      observe: (tx) => [...liveRecords(tx, HostIo.schema)].length,
+    });
+    assert.deepEqual(report.outcome, { threw: '{"wouldBlock":true}' });
+    assert.ok(report.points > 20, `${report.points} points`);
+  });
+
+  for (const state of [IO_STATE.DONE, IO_STATE.FAILED]) {
+    test(`its arrival, state ${state}`, () => {
+      const m = new TestMachine({ image, heapBytes: 4 << 20 });
+      assert.throws(() => vfs.open(m.tx, ...at(m, "/etc/hosts"), 0, 0, 0));
+      const [io] = liveRecords(m.tx, HostIo.schema);
+      m.tx.words[HostIo.state.at(io!)] = state;
+      const report = crashLoop({ tx: m.tx, operation: (tx) => completeNextIo(tx) });
+      assert.deepEqual(report.outcome, { value: true });
+    });
+  }
 });
