@@ -155,7 +155,7 @@ export const SLOT_LOG: number = SLOT_SYSTEM_LOG + SYSTEM_LOG_MAX * 2;
 export const SLOT_WORDS: number = (SLOT_LOG + LOG_MAX * 2 + 63) & ~63;
 
 /** What is done after a commit: see Transaction.afterCommit. */
-export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7, drop: 8, zombie: 9, group: 10, frames: 11, session: 12, mappings: 13 } as const;
+export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7, drop: 8, zombie: 9, group: 10, frames: 11, session: 12, mappings: 13, io: 14 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 
 /** Bit of a log entry's target that names the guest memory instead of the heap. */

@@ -97,11 +97,18 @@ export function createHostIo(view: HeapView): void {
   placeRoot(view, "host-io", IO_ROOT_WORDS + 1);
 }
 
+/** Adds 1 to the heap's word at `value` and wakes who waits for it. A crash may make it happen twice. */
+registerRedo(REDO.notify, (tx, value) => {
+  Atomics.add(tx.words, value, 1);
+  Atomics.notify(tx.words, value);
+  return true;
+});
+
 /**
  * Sends the request with id `value`: it is committed now. Done twice after a crash, it finds the request sent,
  * or gone.
  */
-registerRedo(REDO.notify, (tx, value) => {
+registerRedo(REDO.io, (tx, value) => {
   const w = tx.words;
   const root = tx.root("host-io");
   for (let entry = 0; entry < IO_TABLE; entry++) {
@@ -157,7 +164,7 @@ export function queueIo(
   tx.store(table + entry, io);
   tx.store(root + IO_ROOT.nextId, id | 0);
   tx.store(root + IO_ROOT.inFlight, w[root + IO_ROOT.inFlight]! + 1);
-  tx.afterCommit(REDO.notify, id | 0);
+  tx.afterCommit(REDO.io, id | 0);
   return io;
 }
 
