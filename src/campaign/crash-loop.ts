@@ -107,6 +107,7 @@ export class CrashLoop {
     driver.onRecovered = () => {
       this.#recovered = true;
     };
+    driver.quietHook = (_point, _tx, word) => this.#snapshots!.mark(word);
     return driver;
   }
 
@@ -179,7 +180,7 @@ export class CrashLoop {
     try {
       segment.run();
     } finally {
-      tx.hook = () => {};
+      tx.hook = (_point, _tx, word) => this.#snapshots!.mark(word);
     }
     return { steps, hash };
   }
@@ -188,7 +189,8 @@ export class CrashLoop {
     const tx = this.#tx;
     let count = 0;
     let struck: { point: CrashPoint; site: string } | undefined;
-    tx.hook = (point) => {
+    tx.hook = (point, _tx, word) => {
+      this.#snapshots!.mark(word);
       // A dead thread does nothing more; the machine takes the hook away to recover.
       if (struck !== undefined) {
         if (kind === "death" && !this.#recovered) throw new HartDeath("dead");
@@ -210,11 +212,11 @@ export class CrashLoop {
     try {
       segment.run();
     } catch (error) {
-      tx.hook = () => {};
+      tx.hook = (_point, _tx, word) => this.#snapshots!.mark(word);
       tx.rollback();
       return failed(error instanceof Error ? (error.stack ?? error.message) : String(error));
     } finally {
-      tx.hook = () => {};
+      tx.hook = (_point, _tx, word) => this.#snapshots!.mark(word);
       this.#recovered = true;
     }
     if (struck === undefined) return failed("the fault did not strike: the run is not the same twice");

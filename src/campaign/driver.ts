@@ -16,7 +16,7 @@
 import { assert } from "../base/assert.ts";
 import { type AccessKind, EXIT, REG_BUDGET } from "../base/hart-abi.ts";
 import { next, prepend, remove } from "../heap/list.ts";
-import type { Transaction } from "../heap/transaction.ts";
+import type { Transaction, TransactionHook } from "../heap/transaction.ts";
 import type { Translated } from "../kernel/hart.ts";
 import { low, pc, X } from "../kernel/registers.ts";
 import { recoverHart } from "../kernel/recovery.ts";
@@ -71,6 +71,8 @@ export class Driver {
   readonly #traps = new Map<Task, Trap>();
   /** Called when a dead hart has been recovered: what it does from here on is alive again. */
   onRecovered: () => void = () => {};
+  /** The hook while the driver itself works: recovering, taking a task off its hart. */
+  quietHook: TransactionHook = () => {};
   #met: Trap | undefined;
   /** The trap that was made last: a recovered task makes it again unless it is done. */
   #last: { readonly task: Task; readonly trap: Trap } | undefined;
@@ -240,7 +242,7 @@ export class Driver {
   #leaveUser(): void {
     const { tx } = this.hart;
     const hook = tx.hook;
-    tx.hook = () => {};
+    tx.hook = this.quietHook;
     tx.words[Hart.inUser.at(this.hart.hart)] = 0;
     abandonHart(tx, this.hart.hart);
     tx.commit();
@@ -251,7 +253,7 @@ export class Driver {
   #recover(task: Task): void {
     const { tx, hart } = this.hart;
     const hook = tx.hook;
-    tx.hook = () => {};
+    tx.hook = this.quietHook;
     const thread = tx.host as { readonly id?: number };
     recoverHart(tx, hart, thread.id ?? 0, () => false);
     this.#moveFirst(task);

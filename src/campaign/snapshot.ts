@@ -3,14 +3,14 @@
  * back what has changed since. Copying shared memory is slow (about 1.5 GB/s), so unused ranges are left out:
  * they are zero until they are used for the first time, and then they stay in use.
  *
- * `restorePages` puts back only the pages in which two snapshots differ. That is enough when the state is
- * known to be that of the later snapshot, but for logs, scratch and free blocks: those of the hart's own slot
- * are always put back.
+ * `restorePages` puts back only the pages in which two snapshots differ, those that were marked meanwhile (the
+ * stores of transactions are), the tables and the request slots. What else a run may have left is bytes that mean nothing:
+ * the contents of frames and buffers that are free in both snapshots.
  */
 
 import { HOST_CALL_BYTES } from "../kernel/host-call.ts";
 import { HeapView } from "../heap/heap.ts";
-import { CHUNK_WORDS, HEADER, SLOT_WORDS } from "../heap/layout.ts";
+import { CHUNK_WORDS, HEADER, LOG_MEMORY, SLOT_WORDS } from "../heap/layout.ts";
 import { memoryLayout } from "../kernel/memory/layout.ts";
 import { CONTROL, type Pool } from "../kernel/memory/pool.ts";
 import { LEAF_BYTES, PAGE_SIZE, REGISTER_FILE_BYTES, ROOT_BYTES } from "../base/hart-abi.ts";
@@ -38,9 +38,24 @@ export type DirtyPages = readonly { readonly buffer: "heap" | "memory"; readonly
 
 export class Snapshots {
   readonly #view: HeapView;
+  /** Marked pages, of the heap and then of the guest memory, and a list of them. */
+  readonly #marks: Uint8Array;
+  readonly #heapPages: number;
+  #marked: number[] = [];
 
   constructor(view: HeapView) {
     this.#view = view;
+    this.#heapPages = Math.ceil(view.words.length / PAGE_WORDS);
+    this.#marks = new Uint8Array(this.#heapPages + Math.ceil(view.memory.length / PAGE_WORDS));
+  }
+
+  /** Notes that the word of a hook's report may be stored to. */
+  mark(word: number): void {
+    const isMemory = (word & LOG_MEMORY) !== 0;
+    const page = isMemory ? this.#heapPages + ((word & ~LOG_MEMORY) >>> 10) : word >>> 10;
+    if (this.#marks[page] === 1) return;
+    this.#marks[page] = 1;
+    this.#marked.push(page);
   }
 
   /** A snapshot of nothing, to be filled by `capture`. */
@@ -84,8 +99,24 @@ export class Snapshots {
     return pages;
   }
 
-  /** Puts the given pages back. */
+  /** Puts the given pages and the marked ones back. */
   restorePages(snapshot: Snapshot, pages: DirtyPages): void {
+    // Tables are filled and copied as a whole, past the hook.
+    const { leaves, leafPool } = memoryLayout(this.#view);
+    const used = Math.max(
+      this.#view.words[leafPool.controlAt + CONTROL.fresh]!,
+      snapshot.heap[leafPool.controlAt + CONTROL.fresh]!,
+    );
+    const [from, to] = [leaves >>> 2, (leaves + used * LEAF_BYTES) >>> 2];
+    this.#view.memory.set(snapshot.memory.subarray(from, to), from);
+    for (const page of this.#marked) {
+      const isMemory = page >= this.#heapPages;
+      const at = (isMemory ? page - this.#heapPages : page) * PAGE_WORDS;
+      const target = isMemory ? this.#view.memory : this.#view.words;
+      target.set((isMemory ? snapshot.memory : snapshot.heap).subarray(at, at + PAGE_WORDS), at);
+      this.#marks[page] = 0;
+    }
+    this.#marked = [];
     for (const { buffer, at } of pages) {
       const target = buffer === "heap" ? this.#view.words : this.#view.memory;
       target.set(snapshot[buffer].subarray(at, at + PAGE_WORDS), at);
