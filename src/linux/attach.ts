@@ -8,15 +8,15 @@
 import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { type SystemCall } from "../kernel/call.ts";
-import { File, FILE_KINDS, type FileKindName } from "../kernel/file.ts";
+import { createFile, File, FILE_KINDS, type FileKindName } from "../kernel/file.ts";
 import { jobControl } from "../kernel/job-control.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
 import { END, type Pipe } from "../servers/pipe/pipe.ts";
-import { pipeServer } from "../servers/pipe/pipe-server.ts";
+import { pipeServer, reopenPipe } from "../servers/pipe/pipe-server.ts";
 import { ttyServer } from "../servers/tty/tty-server.ts";
 import { SIDE, Tty } from "../servers/tty/tty.ts";
-import { registerOpener } from "../servers/vfs/open.ts";
+import { registerOpener, registerReopener } from "../servers/vfs/open.ts";
 import { Inode } from "../servers/vfs/records.ts";
 import { O, O_ACCMODE } from "./abi-file.ts";
 
@@ -41,6 +41,16 @@ registerOpener("fifo", (tx, file, inode, flags) => {
   File.detail.init(tx, file, ends | (since << END_BITS));
 });
 
+// A pipe or a terminal without a name, found through /proc/PID/fd.
+registerReopener("pipe", (tx, file, flags) => reopenPipe(tx, file, flags));
+registerReopener("tty", (tx, file, flags) => {
+  if (File.detail.get(tx, file) !== SIDE.SLAVE) throw errno.EIO;
+  const tty = ttys.openAgain(tx, File.object.get(tx, file) as Tty, isPrivileged(tx, file));
+  const again = createFile(tx, "tty", tty, flags);
+  File.detail.init(tx, again, SIDE.SLAVE);
+  return again;
+});
+
 /** Major numbers of devices.txt: the terminals that stand for others, and the slaves. */
 const TTY_MAJOR = 5;
 const PTS_MAJOR = 136;
@@ -58,6 +68,8 @@ function become(tx: Transaction, file: File, kind: FileKindName, object: number,
 }
 
 function isPrivileged(tx: Transaction, file: File): number {
+  // A file that the kernel has made for the host belongs to nobody.
+  if (File.credentials.get(tx, file) === 0) return 1;
   return auth.isCapable(tx, File.credentials.get(tx, file), CAP.SYS_ADMIN);
 }
 

@@ -13,6 +13,7 @@ import { CAP } from "../servers/auth/capabilities.ts";
 import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
 import { siginfoBytes } from "./signal-frame.ts";
 import { rusageBytes } from "./sys-time.ts";
+import { KERNEL_RELEASE, KERNEL_VERSION } from "./kernel-name.ts";
 import { readStruct, readUser, writeUser } from "./user.ts";
 
 // Ends.
@@ -303,8 +304,8 @@ const uname: CallHandler = (call) => {
   };
   text(0, "Linux");
   words(1, Kernel.hostname.at(kernel, 0));
-  text(2, "6.12.0-coppice");
-  text(3, "#1 SMP PREEMPT_DYNAMIC Coppice");
+  text(2, KERNEL_RELEASE);
+  text(3, KERNEL_VERSION);
   text(4, "riscv64");
   words(5, Kernel.domainname.at(kernel, 0));
   writeUser(call, call.address(0), bytes);

@@ -9,6 +9,8 @@ import type { CallHandler, CallTrace, Personality, SystemCall } from "../kernel/
 import { low, X } from "../kernel/registers.ts";
 import { Task } from "../kernel/task.ts";
 import { execRows } from "./exec.ts";
+// oxlint-disable-next-line import/no-unassigned-import -- it registers what /proc says
+import "./proc-source.ts";
 import type { CallRow } from "./row.ts";
 import { unsupportedRows } from "./rows-unsupported.ts";
 import { pushSignalFrame } from "./signal-frame.ts";

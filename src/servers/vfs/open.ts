@@ -183,7 +183,8 @@ function openPlace(walk: Walk, place: Place, flags: number, created: boolean): F
   if (!created) Inode.lock.acquire(tx, inode);
   let ends = 0;
   if (type === S_IFREG) {
-    const fileWrite = wantsWrite(flags);
+    // Files that are made as they are read have no contents that a writer could disturb.
+    const fileWrite = wantsWrite(flags) && kindFor(tx, inode, type) === "inode";
     if ((flags & O_EXEC_DENY) !== 0) {
       if (Inode.writers.get(tx, inode) > 0) throw errno.ETXTBSY;
       Inode.denials.set(tx, inode, Inode.denials.get(tx, inode) + 1);
