@@ -62,8 +62,10 @@ static void halves(void) {
   long fd = open("f", O_RDWR | O_CREAT, 0644);
   static u8 zeros[8192];
   write(fd, zeros, 8192);
-  eq("a read into half a buffer is partial", pread(fd, m + 4096 - 100, 1000, 0), 100);
-  eq("so is a write", pwrite(fd, m + 4096 - 100, 1000, 0), 100);
+  // 128: Linux's copy routine for riscv64 reports progress in blocks of 64 aligned bytes, and where it reports
+  // none, a write to tmpfs never ends there (seen with 6.12).
+  eq("a read into half a buffer is partial", pread(fd, m + 4096 - 128, 1024, 0), 128);
+  eq("so is a write", pwrite(fd, m + 4096 - 128, 1024, 0), 128);
   errIs("a structure over the edge", SYS(uname, m + 4096 - 10), EFAULT);
   m[4095] = 'x';
   errIs("a path without its end", open((char *)m + 4095, O_RDONLY, 0), EFAULT);

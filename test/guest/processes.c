@@ -242,11 +242,11 @@ static void identity(void) {
   if (pid == 0) exit_group(0);
   eq("CLONE_PARENT_SETTID", tid[0], pid);
   waitStatus(pid);
+  handle(SIGUSR1, SIG_IGN, 0, 0);
   pid = SYS(clone, SIGUSR1, 0, 0, 0, 0);
   if (pid == 0) exit_group(4);
   errIs("a child with another signal is no ordinary child", wait4(pid, 0, 0, 0), ECHILD);
   int st = 0;
-  handle(SIGUSR1, SIG_IGN, 0, 0);
   eq("__WALL finds it", wait4(pid, &st, __WALL, 0), pid);
   statusIs("with its status", st, 4 << 8);
 }

@@ -269,7 +269,7 @@ const programs: readonly (readonly [program: string, works: string, fails: strin
   ],
   [
     "timeout",
-    "timeout 5 echo in time; timeout 0.1 sleep 5; echo $?; timeout -s INT 0.1 sleep 5; echo $?; timeout --preserve-status 0.1 sleep 5; echo $?; (timeout -k 0.1 0.1 sh -c 'trap \"\" TERM; sleep 5; sleep 5') 2> /dev/null; echo $?",
+    "timeout 5 echo in time; timeout 0.1 sleep 5; echo $?; timeout -s INT 0.1 sleep 5; echo $?; timeout --preserve-status 0.1 sleep 5; echo $?; { timeout -k 0.1 0.1 sh -c 'trap \"\" TERM; sleep 5; sleep 5'; } 2> /dev/null; echo $?",
     "timeout 1 nosuchprogram; timeout x true",
   ],
   [

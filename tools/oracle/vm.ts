@@ -43,7 +43,7 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 exec < /dev/null > /dev/ttyS0 2>&1
 stty -F /dev/ttyS0 -opost
-insmod /overlay.ko
+/enter --load-module /overlay.ko
 echo 1 > /proc/sys/fs/protected_hardlinks
 uname -m | base64 -w 0 | sed 's/^/machine /'
 echo

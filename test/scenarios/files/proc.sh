@@ -1,5 +1,5 @@
 cat /proc/self/comm
-tr '\0' ' ' < /proc/self/cmdline
+cat /proc/self/cmdline | tr '\0' ' '
 echo
 readlink /proc/self/exe
 readlink /proc/self/cwd

@@ -12,7 +12,7 @@ echo "status $?"
 printf 'ä' | iconv -f UTF-8 -t UTF-16LE | od -An -tx1
 getconf PAGE_SIZE LONG_BIT
 getconf LONG_BIT
-ldd /bin/true | sed 's/ (.*//'
+ldd /bin/true | grep -o 'libc.so.6 => [^ ]*'
 tput -T xterm cols
 tput -T xterm bold | od -An -c
 infocmp -1 dumb | head -2

@@ -16,8 +16,9 @@ bash -c 'sleep 30 & echo started; kill -TERM $!; wait $!; echo "child $?"'
 sh -c 'trap "" HUP; kill -HUP $$; echo ignored'
 setsid -w sh -c 'echo session; kill -TERM 0; echo no'
 echo $?
-coproc { read l; echo "co:$l"; }
+coproc { read l; echo "co:$l"; read l; }
 echo hi >&"${COPROC[1]}"
 read r <&"${COPROC[0]}"
 echo "$r"
+echo >&"${COPROC[1]}"
 wait

@@ -24,6 +24,6 @@ echo "wait status $(($? - 128 == $(kill -l USR2)))"
 wait
 timeout 0.5 bash -c 'trap "echo timed; exit 3" TERM; while :; do sleep 0.05; done'
 echo "status $?"
-(timeout -s KILL 0.2 sleep 5) 2> /dev/null
+{ timeout -s KILL 0.2 sleep 5; } 2> /dev/null
 echo "status $?"
 exit 4
