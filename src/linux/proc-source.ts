@@ -20,7 +20,7 @@ import { terminalAt, terminalIndices, Tty } from "../servers/tty/tty.ts";
 import { pathFrom } from "../servers/vfs/paths.ts";
 import { registerProcSource } from "../servers/vfs/proc/source.ts";
 import { registerPtsSource } from "../servers/vfs/pts.ts";
-import { Dirent, FsContext, Mount } from "../servers/vfs/records.ts";
+import { Dirent, FsContext, type Mount } from "../servers/vfs/records.ts";
 import { machineText } from "./proc-machine.ts";
 import {
   argumentsOf,

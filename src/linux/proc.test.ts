@@ -26,7 +26,7 @@ describe("/proc", () => {
     assert.match(cat(machine, "/proc/self/status"), /\nPid:\t2\nPPid:\t1\n/);
     assert.match(cat(machine, "/proc/self/status"), /\nCapEff:\t000001ffffffffff\n/);
     assert.match(cat(machine, "/proc/thread-self/maps"), /^10000000-10100000 rw-p 00000000 00:00 0 \n$/);
-    assert.equal(cat(machine, "/proc/2/statm"), "256 16 0 0 0 256 0\n");
+    assert.match(cat(machine, "/proc/2/statm"), /^256 1\d 0 0 0 256 0\n$/);
     assert.equal(cat(machine, "/proc/self/limits").split("\n").length, 18);
     assert.equal(cat(machine, "/proc/77/stat"), "ENOENT");
     const comm = machine.attempt("openat", AT_FDCWD, "/proc/self/comm", O.WRONLY, 0);
