@@ -19,8 +19,8 @@ import { mprotect as protect } from "../kernel/memory/protect.ts";
 import { checkUser } from "../kernel/memory/user-memory.ts";
 import { MADV, MREMAP, MSYNC, PROT, RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
-import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
-import { spaceOf, writeUser } from "./user.ts";
+import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
+import { readStruct, spaceOf, writeUser } from "./user.ts";
 
 const PROT_KNOWN: number = Object.values(PROT).reduce((all, bit) => all | bit, 0);
 /** Pages of a result vector that one call of mincore fills at a time. */
@@ -178,6 +178,44 @@ function flushIcache(call: SystemCall): number {
   return 0;
 }
 
+/** Keys of riscv_hwprobe (Documentation/arch/riscv/hwprobe.rst) and what they are here. */
+const HWPROBE: ReadonlyMap<number, readonly [low: number, high: number]> = new Map([
+  // Vendor, architecture and implementation: none.
+  [0, [0, 0]],
+  [1, [0, 0]],
+  [2, [0, 0]],
+  // RISCV_HWPROBE_BASE_BEHAVIOR_IMA.
+  [3, [1, 0]],
+  // RISCV_HWPROBE_KEY_IMA_EXT_0: FD and C.
+  [4, [3, 0]],
+  // How fast misaligned accesses are: not said, so that libraries do not seek them.
+  [5, [0, 0]],
+  // No cache-block zeroing.
+  [6, [0, 0]],
+  // Highest user address.
+  [7, [-1, Math.floor((VA_LIMIT - 1) / 0x1_0000_0000)]],
+]);
+const HWPROBE_PAIRS_MAX = 1024;
+
+/** Pairs of 16 bytes: a key, which becomes −1 if nobody knows it, and its value. */
+function hwprobe(call: SystemCall): number {
+  const count = call.address(1);
+  if (call.address(4) !== 0 || count > HWPROBE_PAIRS_MAX) throw errno.EINVAL;
+  if (count === 0) return 0;
+  const pairs = readStruct(call, call.address(0), count * 16);
+  for (let at = 0; at < count * 16; at += 16) {
+    const known = pairs.getInt32(at + 4, true) === 0 ? HWPROBE.get(pairs.getInt32(at, true)) : undefined;
+    if (known === undefined) {
+      pairs.setInt32(at, -1, true);
+      pairs.setInt32(at + 4, -1, true);
+    }
+    pairs.setInt32(at + 8, known?.[0] ?? 0, true);
+    pairs.setInt32(at + 12, known?.[1] ?? 0, true);
+  }
+  writeUser(call, call.address(0), pairs);
+  return 0;
+}
+
 const protNames = flagSet(
   {
     PROT_SEM: 8,
@@ -254,11 +292,12 @@ export const memoryRows: readonly CallRow[] = [
     madvise,
     waits,
   ),
-  unsupported(
+  partial(
     258,
     "riscv_hwprobe",
     ["address", "unsigned", "unsigned", "address", "hex"],
-    "AT_HWCAP says what there is",
+    "all harts are alike: no RISCV_HWPROBE_WHICH_CPUS",
+    hwprobe,
   ),
   full(259, "riscv_flush_icache", ["address", "address", "hex"], flushIcache),
   partial(283, "membarrier", [barrierNames, "hex"], "MEMBARRIER_CMD_GLOBAL only", membarrier),
