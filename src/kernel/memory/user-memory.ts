@@ -122,7 +122,7 @@ function locate(tx: Transaction, space: AddressSpace, va: number, length: number
   return pa >= 0 ? pa : miss(tx, va, length, write);
 }
 
-// --- segments -------------------------------------------------------------------------------------------
+// segments
 
 /**
  * Makes the request's segments (request.ts) the `length` bytes at `va`, or as many as one step allows, or as
@@ -173,7 +173,7 @@ function followsLast(tx: Transaction, count: number, pa: number): boolean {
   return end === pa;
 }
 
-// --- copies ---------------------------------------------------------------------------------------------
+// copies
 
 /** Calls `visit(pa, bytes done before, bytes in this run)` for each page's part of a range. */
 function eachRun(
@@ -274,7 +274,7 @@ export function copyFromSpace(tx: Transaction, space: AddressSpace, va: number, 
   return done;
 }
 
-// --- numbers --------------------------------------------------------------------------------------------
+// numbers
 
 /** The unsigned 32-bit integer at `va`, of any alignment. */
 export function getU32(tx: Transaction, space: AddressSpace, va: number): number {

@@ -31,6 +31,8 @@ interface StormData {
   readonly slot: number;
   readonly space: number;
   readonly rounds: number;
+  /** A page that every thread writes to, each its own word. */
+  readonly common: number;
 }
 const data = workerData as StormData;
 const space = data.space as AddressSpace;
@@ -94,8 +96,11 @@ function reach(where: AddressSpace, va: number, write: boolean): number {
   throw new Error("an access that never goes through");
 }
 
+/** Looks the address up, dawdles, and stores: what rule R7 is about. */
 function store(va: number, value: number): void {
-  tx.memory[reach(space, va, true) >>> 2] = value;
+  const pa = reach(space, va, true);
+  for (let i = random.below(400); i > 0; i--) Atomics.load(tx.words, 0);
+  tx.memory[pa >>> 2] = value;
 }
 
 function expect(where: AddressSpace, va: number, value: number): void {
@@ -135,7 +140,16 @@ function round(number: number): void {
   run(() => runChange(tx, space, owner, () => munmap(tx, space, at, length, owner)));
 }
 
-for (let i = 0; i < data.rounds; i++) round(i & 0xffff);
+// Forks by the others make the common page copy-on-write again and again: a store that went to a frame which
+// had been copied by then would be lost.
+const mine = data.common + data.slot * 64;
+for (let i = 0; i < data.rounds; i++) {
+  round(i & 0xffff);
+  for (let n = 0; n < 50; n++) {
+    store(mine, i * 64 + n);
+    expect(space, mine, i * 64 + n);
+  }
+}
 leaveSpace(tx);
 drainFrames(tx);
 parentPort?.postMessage("done");

@@ -135,7 +135,7 @@ export function peek(tx: HookedTransaction, space: AddressSpace, va: number): nu
   return outcome === 0 ? tx.memoryBytes[walk(tx, space, va, 1, false)]! : -outcome;
 }
 
-// --- a file whose pages are kept here, outside the heap -------------------------------------------------
+// a file whose pages are kept here, outside the heap
 
 /** Pages of the test file that have a frame: page index → frame, with one reference. */
 export const testFile: { pages: Map<number, number>; size: number; block: boolean; fail: Error | undefined } =
