@@ -48,13 +48,14 @@ export const IO_REQUEST = {
 } as const;
 export const IO_REQUEST_WORDS: number = IO_REQUEST.frames + IO_FRAMES;
 
-export const IO_STATE = { PREPARED: 0, QUEUED: 1, DONE: 2, FAILED: 3 } as const;
+/** KEPT: done, noticed by the kernel, and kept until the request that asked has taken the answer. */
+export const IO_STATE = { PREPARED: 0, QUEUED: 1, DONE: 2, FAILED: 3, KEPT: 4 } as const;
 
 /** What a request asks for. */
 export const IO_KIND = {
   /** Read `count` blocks of `device` from `block` on into the frames, verified. */
   READ_BLOCKS: 1,
-  /** One operation on a granted host folder: see base/host-folder-io.ts. */
+  /** One operation on a granted host folder: see host-folder-io.ts. */
   FOLDER: 2,
 } as const;
 export type IoKind = (typeof IO_KIND)[keyof typeof IO_KIND];

@@ -81,8 +81,11 @@ assert(
 /** Words of the root after those of base/host-io.ts. */
 const COMPLETION_LOCK = IO_ROOT_WORDS;
 
-/** Carries on when a request of some kind is done or has failed; the request's record is freed afterwards. */
-export type IoCompletion = (tx: Transaction, io: HostIo, failed: boolean) => void;
+/**
+ * Carries on when a request of some kind is done or has failed. The request's record is freed afterwards,
+ * unless the answer is "keep": then somebody calls {@link releaseIo}.
+ */
+export type IoCompletion = (tx: Transaction, io: HostIo, failed: boolean) => "free" | "keep";
 
 const completions: (IoCompletion | undefined)[] = [];
 
@@ -213,13 +216,38 @@ export function completeNextIo(tx: Transaction): boolean {
   const io = tx.words[root + IO_ROOT.table + entry]! as HostIo;
   const completion = completions[HostIo.kind.get(tx, io)];
   assert(completion !== undefined, `nobody waits for I/O of kind ${HostIo.kind.get(tx, io)}`);
-  completion(tx, io, HostIo.state.get(tx, io) !== IO_STATE.DONE);
-  lockTable(tx);
-  tx.store(root + IO_ROOT.table + entry, 0);
-  tx.store(root + IO_ROOT.inFlight, tx.words[root + IO_ROOT.inFlight]! - 1);
+  if (completion(tx, io, HostIo.state.get(tx, io) !== IO_STATE.DONE) === "keep") {
+    HostIo.state.set(tx, io, IO_STATE.KEPT);
+  } else {
+    releaseIo(tx, io);
+  }
+  return true;
+}
+
+/** Frees the record of a request that has been completed. Its frames are the caller's. */
+export function releaseIo(tx: Transaction, io: HostIo): void {
+  const root = lockTable(tx);
+  const w = tx.words;
+  for (let entry = 0; entry < IO_TABLE; entry++) {
+    if (w[root + IO_ROOT.table + entry] === io) tx.store(root + IO_ROOT.table + entry, 0);
+  }
+  tx.store(root + IO_ROOT.inFlight, w[root + IO_ROOT.inFlight]! - 1);
   HostIo.free(tx, io);
   signalCondition(tx, root + IO_ROOT.room);
-  return true;
+}
+
+/** The requests in the table, in no order. Whoever changes something about them holds the table's lock. */
+export function* eachIo(view: HeapView): Generator<HostIo> {
+  const table = view.root("host-io") + IO_ROOT.table;
+  for (let entry = 0; entry < IO_TABLE; entry++) {
+    const io = view.words[table + entry]! as HostIo;
+    if (io !== 0) yield io;
+  }
+}
+
+/** Takes the lock of the table of requests. */
+export function lockIo(tx: Transaction): void {
+  lockTable(tx);
 }
 
 /**

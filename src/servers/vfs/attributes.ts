@@ -8,6 +8,7 @@ import { bytesToSegments } from "../../kernel/request.ts";
 import { auth } from "../auth/auth.ts";
 import { KEEP, MAY } from "../auth/permission.ts";
 import { needWritable } from "./create.ts";
+import { foreignOf } from "./foreign.ts";
 import { isDirectory, markChanged, S_IFLNK, S_IFMT, S_IFREG, typeOf } from "./inodes.ts";
 import { linkTarget } from "./links.ts";
 import { MS } from "./mounts.ts";
@@ -41,6 +42,7 @@ function ofFile(tx: Transaction, file: File): Inode {
 function setMode(tx: Transaction, credentials: Credentials, inode: Inode, mode: number): void {
   if (typeOf(tx, inode) === S_IFLNK) throw errno.EOPNOTSUPP;
   if (auth.isOwner(tx, credentials, Inode.uid.get(tx, inode)) === 0) throw errno.EPERM;
+  foreignOf(tx, inode)?.setMode(tx, inode, mode);
   Inode.lock.acquire(tx, inode);
   const bits = auth.modeForChmod(tx, credentials, Inode.gid.get(tx, inode), mode);
   Inode.mode.set(tx, inode, (Inode.mode.get(tx, inode) & S_IFMT) | bits);
@@ -63,6 +65,11 @@ function setOwner(tx: Transaction, credentials: Credentials, inode: Inode, uid: 
   const oldUid = Inode.uid.get(tx, inode);
   const oldGid = Inode.gid.get(tx, inode);
   if (auth.mayChown(tx, credentials, oldUid, oldGid, newUid, newGid) === 0) throw errno.EPERM;
+  if (foreignOf(tx, inode) !== undefined) {
+    // The owner is what the grant says; setting it to that is no change.
+    if ((newUid !== KEEP && newUid !== oldUid) || (newGid !== KEEP && newGid !== oldGid)) throw errno.EPERM;
+    return;
+  }
   Inode.lock.acquire(tx, inode);
   if (newUid !== KEEP) Inode.uid.set(tx, inode, newUid);
   if (newGid !== KEEP) Inode.gid.set(tx, inode, newGid);
@@ -114,8 +121,20 @@ function changeTimes(tx: Transaction, credentials: Credentials, inode: Inode, ti
     if (auth.mayAccess(tx, credentials, uid, Inode.gid.get(tx, inode), mode, MAY.WRITE) === 0)
       throw errno.EACCES;
   }
-  Inode.lock.acquire(tx, inode);
   const present = now(tx);
+  const foreign = foreignOf(tx, inode);
+  if (foreign !== undefined) {
+    const pick = (seconds: number, nanos: number, old: number, oldNanos: number): [number, number] => {
+      if (nanos === UTIME.OMIT) return [old, oldNanos];
+      return nanos === UTIME.NOW ? [present.seconds, present.nanos] : [seconds, nanos];
+    };
+    foreign.setTimes(tx, inode, [
+      ...pick(times.aSeconds, aNanos, Inode.atime.get(tx, inode), Inode.atimeNanos.get(tx, inode)),
+      ...pick(times.mSeconds, mNanos, Inode.mtime.get(tx, inode), Inode.mtimeNanos.get(tx, inode)),
+    ]);
+    return;
+  }
+  Inode.lock.acquire(tx, inode);
   if (aNanos !== UTIME.OMIT) {
     const isNow = aNanos === UTIME.NOW;
     Inode.atime.set(tx, inode, isNow ? present.seconds : times.aSeconds);

@@ -140,6 +140,7 @@ registerIoCompletion(IO_KIND.READ_BLOCKS, (tx, io, failed) => {
   const last = first + count - 1;
   for (let block = first; block >>> 5 <= last >>> 5; block += 32)
     signalCondition(tx, arrivalOf(fileSystem, block));
+  return "free";
 });
 
 /**

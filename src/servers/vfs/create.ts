@@ -9,6 +9,7 @@ import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
 import { MAY } from "../auth/permission.ts";
 import { addEntry, clearWhiteout } from "./entries.ts";
+import { foreignOf } from "./foreign.ts";
 import {
   createInode,
   isDirectory,
@@ -41,7 +42,7 @@ export function needNames(tx: Transaction, directory: Inode): void {
   const kind = FileSystem.kind.get(tx, Inode.fileSystem.get(tx, directory));
   const changeable =
     kind === FILE_SYSTEM.MEMORY || kind === FILE_SYSTEM.IMAGE || kind === FILE_SYSTEM.DEVICES;
-  if (!changeable) throw errno.EPERM;
+  if (!changeable && foreignOf(tx, directory) === undefined) throw errno.EPERM;
 }
 
 /** EACCES unless names in the directory may be added and removed. */
@@ -74,8 +75,14 @@ export function createIn(
   last: LastName,
   mode: number,
   rdev: number,
+  target?: NameBytes,
 ): { entry: Dirent; inode: Inode } {
   const { directory } = last;
+  const foreign = foreignOf(tx, directory);
+  if (foreign !== undefined) {
+    const made = foreign.create(tx, directory, last.name, mode, target);
+    return { entry: made, inode: Dirent.inode.get(tx, made) };
+  }
   const inode = createOwned(tx, credentials, directory, mode, rdev);
   const covers = clearWhiteout(tx, directory, last.name);
   Inode.lock.acquire(tx, directory);
@@ -164,7 +171,8 @@ export function symlink(
   const text = pathBytes(tx, target, targetLength);
   const walk = new Walk(tx, context, credentials, base);
   const last = walkToNew(walk, pathBytes(tx, path, length), false);
-  const { inode } = createIn(tx, credentials, last, S_IFLNK | 0o777, 0);
+  const { inode } = createIn(tx, credentials, last, S_IFLNK | 0o777, 0, text);
+  if (foreignOf(tx, inode) !== undefined) return;
   Inode.target.init(tx, inode, storeBytes(tx, text));
   Inode.size.init(tx, inode, targetLength);
 }
@@ -194,7 +202,7 @@ export function link(
   const target = new Walk(tx, context, credentials, newBase);
   const last = walkToNew(target, pathBytes(tx, newPath, newLength), false);
   if (last.mount !== source.mount) throw errno.EXDEV;
-  if (isDirectory(tx, inode)) throw errno.EPERM;
+  if (isDirectory(tx, inode) || foreignOf(tx, inode) !== undefined) throw errno.EPERM;
   if (Inode.links.get(tx, inode) >= 65000) throw errno.EMLINK;
   const [low, high] = inode < last.directory ? [inode, last.directory] : [last.directory, inode];
   Inode.lock.acquire(tx, low);

@@ -10,6 +10,7 @@ import { MAY } from "../auth/permission.ts";
 import { dropAfterCommit } from "../server.ts";
 import { setSize, NO_LIMIT } from "./contents.ts";
 import { createIn, createOwned, needDirectoryWrite, needNames, needWritable } from "./create.ts";
+import { foreignOf } from "./foreign.ts";
 import { createRemovedEntry, holdEntry, holdInode, uncache } from "./entries.ts";
 import { ENDS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "./inodes.ts";
 import { holdMount, MS } from "./mounts.ts";
@@ -141,6 +142,7 @@ function openUnnamed(
   needWritable(tx, place.mount);
   needNames(tx, directory);
   needDirectoryWrite(tx, credentials, directory);
+  if (foreignOf(tx, directory) !== undefined) throw errno.EOPNOTSUPP;
   const bits = S_IFREG | (mode & 0o7777 & ~FsContext.umask.get(tx, context));
   const inode = createOwned(tx, credentials, directory, bits, 0);
   Inode.writers.init(tx, inode, 1);
@@ -182,7 +184,9 @@ function openPlace(walk: Walk, place: Place, flags: number, created: boolean): F
   // A new inode is nobody else's yet; its directory's lock is held and may rank behind its own.
   if (!created) Inode.lock.acquire(tx, inode);
   let ends = 0;
-  if (type === S_IFREG) {
+  const kind = kindFor(tx, inode, type);
+  if (kind === "host" && (flags & O.TRUNC) !== 0) foreignOf(tx, inode)?.setSize(tx, inode, 0);
+  if (kind === "inode") {
     // Files that are made as they are read have no contents that a writer could disturb.
     const fileWrite = wantsWrite(flags) && kindFor(tx, inode, type) === "inode";
     if ((flags & O_EXEC_DENY) !== 0) {
@@ -198,7 +202,7 @@ function openPlace(walk: Walk, place: Place, flags: number, created: boolean): F
     // A large file is cut in parts by later calls of open or read, before anybody can see it: see Contents.
     if ((flags & O.TRUNC) !== 0) truncateAtOpen(tx, inode);
   }
-  return makeFile(tx, credentials, place, inode, kindFor(tx, inode, type), flags, ends);
+  return makeFile(tx, credentials, place, inode, kind, flags, ends);
 }
 
 /**

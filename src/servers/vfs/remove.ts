@@ -8,6 +8,7 @@ import { auth } from "../auth/auth.ts";
 import { needDirectoryWrite, needNames, needWritable } from "./create.ts";
 import { isEmptyDirectory } from "./directory.ts";
 import { removeEntry } from "./entries.ts";
+import { foreignOf } from "./foreign.ts";
 import { isDirectory, markChanged } from "./inodes.ts";
 import { isName } from "./names.ts";
 import type { FsContext } from "./records.ts";
@@ -81,6 +82,11 @@ export function unlink(
   }
   // Another mount of the same file system may have something on it: Linux detaches that; here it is busy.
   if ((Dirent.flags.get(tx, entry) & DIRENT.MOUNTPOINT) !== 0) throw errno.EBUSY;
+  const foreign = foreignOf(tx, inode);
+  if (foreign !== undefined) {
+    foreign.remove(tx, entry, directory);
+    return;
+  }
   lockBoth(tx, last.directory, inode);
   removeEntry(tx, entry);
   loseName(tx, last.directory, inode);

@@ -14,6 +14,7 @@ import { MAY } from "../auth/permission.ts";
 import { needDirectoryWrite, needNames, needWritable } from "./create.ts";
 import { isEmptyDirectory } from "./directory.ts";
 import { exchangeEntries, moveEntry, removeEntry } from "./entries.ts";
+import { foreignOf } from "./foreign.ts";
 import { isDirectory, markChanged } from "./inodes.ts";
 import { isName } from "./names.ts";
 import type { FsContext } from "./records.ts";
@@ -79,6 +80,12 @@ export function rename(
     if (exchange && replaced) needOwnWrite(tx, credentials, victimInode);
   }
   if (found && !exchange && replaced && !isEmptyDirectory(tx, victimInode)) throw errno.ENOTEMPTY;
+  const foreign = foreignOf(tx, inode);
+  if (foreign !== undefined) {
+    if (exchange) throw errno.EINVAL;
+    foreign.rename(tx, entry, target.directory, target.name, victim);
+    return;
+  }
   lockAll(tx, [source.directory, target.directory, inode, victimInode]);
   if (exchange) exchangeNames(tx, source, target, entry, victim);
   else move(tx, source, target, entry, victim);

@@ -8,6 +8,7 @@ import { auth } from "../auth/auth.ts";
 import { MAY } from "../auth/permission.ts";
 import { dropPrivileges, NO_LIMIT, setSize, SIZE_MAX } from "./contents.ts";
 import { needWritable } from "./create.ts";
+import { foreignOf } from "./foreign.ts";
 import { isDirectory, markChanged, S_IFREG, typeOf } from "./inodes.ts";
 import { wantsWrite } from "./open-flags.ts";
 import { frameForReading, frameForWriting, hasPage, PAGE_BYTES, tellMappings } from "./pages.ts";
@@ -36,6 +37,11 @@ export function truncate(
   if (auth.mayAccess(tx, credentials, Inode.uid.get(tx, inode), gid, mode, MAY.WRITE) === 0)
     throw errno.EACCES;
   needWritable(tx, place.mount);
+  const foreign = foreignOf(tx, inode);
+  if (foreign !== undefined) {
+    foreign.setSize(tx, inode, size);
+    return 0;
+  }
   Inode.lock.acquire(tx, inode);
   if (Inode.denials.get(tx, inode) > 0) throw errno.ETXTBSY;
   const privileges = auth.modeAfterWrite(tx, credentials, mode);
@@ -47,6 +53,12 @@ export function truncateFile(tx: Transaction, file: File, size: number, limit: n
   const inode = File.inode.get(tx, file);
   if (size < 0 || inode === 0 || typeOf(tx, inode) !== S_IFREG || !wantsWrite(File.flags.get(tx, file))) {
     throw errno.EINVAL;
+  }
+  const foreign = foreignOf(tx, inode);
+  if (foreign !== undefined) {
+    lockVfs(tx);
+    foreign.setSize(tx, inode, size);
+    return 0;
   }
   lockWithMode(tx, inode);
   dropPrivileges(tx, file, inode);
@@ -73,6 +85,7 @@ export function fallocate(tx: Transaction, file: File, mode: number, offset: num
   if (!wantsWrite(File.flags.get(tx, file))) throw errno.EBADF;
   if (inode === 0 || typeOf(tx, inode) !== S_IFREG) throw errno.ENODEV;
   if (offset + length > SIZE_MAX) throw errno.EFBIG;
+  if (foreignOf(tx, inode) !== undefined) throw errno.EOPNOTSUPP;
   const punch = (mode & FALLOC.PUNCH_HOLE) !== 0;
   if ((mode & ~(FALLOC.KEEP_SIZE | FALLOC.PUNCH_HOLE | FALLOC.ZERO_RANGE)) !== 0) throw errno.EOPNOTSUPP;
   if (punch && (mode & FALLOC.KEEP_SIZE) === 0) throw errno.EOPNOTSUPP;

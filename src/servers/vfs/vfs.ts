@@ -36,6 +36,7 @@ import * as status from "./stat.ts";
 import * as truncation from "./truncate.ts";
 import * as xattr from "./xattr.ts";
 import "./devices.ts";
+import "./host-folder.ts";
 import "./invariants.ts";
 import "./proc/procfs.ts";
 import "./pts.ts";

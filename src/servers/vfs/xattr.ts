@@ -14,6 +14,7 @@ import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
 import { MAY } from "../auth/permission.ts";
 import { needNames, needWritable } from "./create.ts";
+import { foreignOf } from "./foreign.ts";
 import { readImageXattrs } from "./image.ts";
 import { markChanged, S_IFDIR, S_IFREG, typeOf } from "./inodes.ts";
 import { freeBytes, NAME_MAX, nameOf, storeBytes } from "./names.ts";
@@ -105,6 +106,7 @@ function change(
   flags: number,
 ): void {
   needNames(tx, inode);
+  if (foreignOf(tx, inode) !== undefined) throw errno.EOPNOTSUPP;
   Inode.lock.acquire(tx, inode);
   needNamespace(tx, credentials, inode, name, MAY.WRITE);
   if (!name.startsWith("user.") && !name.startsWith("trusted.")) {
