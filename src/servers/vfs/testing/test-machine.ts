@@ -5,7 +5,7 @@
 
 import { assert } from "../../../base/assert.ts";
 import { Errno } from "../../../base/errno.ts";
-import { IO_KIND, IO_STATE } from "../../../base/host-io.ts";
+import { IO_KIND, IO_REQUEST, IO_STATE } from "../../../base/host-io.ts";
 import { decodeUtf8, encodeUtf8 } from "../../../base/text.ts";
 import { liveRecords } from "../../../heap/check.ts";
 import { createHeap } from "../../../heap/heap.ts";
@@ -60,6 +60,12 @@ export interface TestOptions extends VfsOptions {
   readonly memoryBytes?: number;
   /** Blocks that cannot be read. */
   readonly badBlocks?: ReadonlySet<number>;
+  /** Serves requests of other kinds than blocks: the host's side of a granted folder. */
+  readonly serve?: (
+    words: Int32Array<SharedArrayBuffer>,
+    memory: Uint8Array<SharedArrayBuffer>,
+    request: number,
+  ) => number;
 }
 
 /** Credentials with a record that refers to them. */
@@ -81,6 +87,7 @@ export class TestMachine {
   requests = 0;
   readonly #image: Uint8Array | undefined;
   readonly #bad: ReadonlySet<number>;
+  readonly #serve: TestOptions["serve"];
   readonly #userAt: number;
 
   constructor(options: TestOptions = {}) {
@@ -92,6 +99,7 @@ export class TestMachine {
     const memory = new SharedArrayBuffer(options.memoryBytes ?? 16 << 20);
     this.tx = new HookedTransaction({ heap, memory }, 0, thread, () => {});
     this.#image = options.image;
+    this.#serve = options.serve;
     this.#bad = options.badBlocks ?? new Set();
     placeMemory(this.tx, { harts: 1, tier0Bytes: 4096, tasksMax: 4, hostCalls: USER_BYTES / 65536 });
     this.#userAt = memoryLayout(this.tx).hostCalls;
@@ -139,7 +147,14 @@ export class TestMachine {
     let any = false;
     for (const io of Array.from(liveRecords(tx, HostIo.schema))) {
       if (HostIo.state.get(tx, io) !== IO_STATE.QUEUED) continue;
-      assert(HostIo.kind.get(tx, io) === IO_KIND.READ_BLOCKS, "only blocks are read here");
+      if (HostIo.kind.get(tx, io) !== IO_KIND.READ_BLOCKS) {
+        assert(this.#serve !== undefined, "nobody serves this kind of request");
+        any = true;
+        const result = this.#serve(tx.words, tx.memoryBytes, io);
+        tx.words[io + IO_REQUEST.result] = result;
+        tx.words[HostIo.state.at(io)] = result < 0 ? IO_STATE.FAILED : IO_STATE.DONE;
+        continue;
+      }
       any = true;
       this.requests++;
       let failed = false;
