@@ -34,7 +34,7 @@ import {
 import type { File } from "../kernel/file.ts";
 import { releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
-import { endOtherTasks } from "../kernel/process.ts";
+import { endOtherTasks, lockTree, takeLead } from "../kernel/process.ts";
 import { setPc, setX, X } from "../kernel/registers.ts";
 import { noteWait, pathAt, WOULD_BLOCK } from "../kernel/request.ts";
 import { ACTION, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
@@ -141,9 +141,17 @@ function argumentsFor(request: ProgramRequest, files: ProgramFiles): readonly Ui
   return files.scriptArguments === undefined ? argv : [...files.scriptArguments, ...argv.slice(1)];
 }
 
-/** Ends the other threads of the process; throws WOULD_BLOCK while there are any. */
+/** Ends the other threads of the process; throws WOULD_BLOCK while there are any. The last one has its pid. */
 function awaitAlone(tx: Transaction, task: Task, process: Process): void {
-  if (Process.taskCount.get(tx, process) <= 1) return;
+  if (Process.taskCount.get(tx, process) > 1) endOthers(tx, task, process);
+  if (Task.tid.get(tx, task) === Process.pid.get(tx, process)) return;
+  tx.commit();
+  lockTree(tx);
+  takeLead(tx, task);
+  tx.commit();
+}
+
+function endOthers(tx: Transaction, task: Task, process: Process): void {
   endOtherTasks(tx, process, task);
   tx.commit();
   Process.signals.acquire(tx, process);

@@ -140,11 +140,7 @@ export const unsupportedRows: readonly CallRow[] = [
     [282, "userfaultfd", ["hex"]],
   ),
   ...group("each call says itself how it is begun again", [128, "restart_syscall", []]),
-  ...group(
-    "programs use prlimit64",
-    [163, "getrlimit", ["int", "address"]],
-    [164, "setrlimit", ["int", "address"]],
-  ),
+  ...group("programs use prlimit64", [164, "setrlimit", ["int", "address"]]),
   ...group(
     queues,
     [180, "mq_open", ["string", "hex", "mode", "address"]],

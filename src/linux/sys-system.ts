@@ -6,7 +6,7 @@ import type { SystemCall } from "../kernel/call.ts";
 import { getFile } from "../kernel/descriptors.ts";
 import { frameUsage } from "../kernel/memory/frames.ts";
 import { kernelOf, lockTree } from "../kernel/process.ts";
-import { Kernel, Task } from "../kernel/task.ts";
+import { Kernel, Limits, Process, Task } from "../kernel/task.ts";
 import { threadOf } from "../kernel/thread.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
@@ -79,6 +79,25 @@ function setdomainname(call: SystemCall): number {
   return setName(call, Kernel.domainname);
 }
 
+/** Bytes of struct rlimit: soft and hard limit. */
+const RLIMIT_BYTES = 16;
+
+/** The limits of the caller, and the word at which those of the resource in argument 0 begin. */
+function limitsOf(call: SystemCall): [limits: Limits, at: number] {
+  const resource = call.uint(0);
+  if (resource >= 16) throw errno.EINVAL;
+  return [Process.limits.get(call.tx, call.process), resource * 4];
+}
+
+function getrlimit(call: SystemCall): number {
+  const [limits, at] = limitsOf(call);
+  const view = new DataView(new ArrayBuffer(RLIMIT_BYTES));
+  for (let i = 0; i < 4; i++)
+    view.setInt32(i * 4, limits === 0 ? -1 : Limits.values.get(call.tx, limits, at + i), true);
+  writeUser(call, call.address(1), view);
+  return 0;
+}
+
 // Nothing that a file system here holds outlives the machine, so everything written is as safe as it will be.
 
 function fsync(call: SystemCall): number {
@@ -99,6 +118,7 @@ export const systemRows: readonly CallRow[] = [
   full(84, "sync_file_range", ["fd", "long", "long", "hex"], fsync),
   full(161, "sethostname", ["bytes-in", "unsigned"], sethostname),
   full(162, "setdomainname", ["bytes-in", "unsigned"], setdomainname),
+  full(163, "getrlimit", ["int", "address"], getrlimit),
   partial(179, "sysinfo", ["address"], "loads and swap are 0", sysinfo),
   full(267, "syncfs", ["fd"], fsync),
   full(278, "getrandom", ["bytes-out", "unsigned", grndNames], getrandom),

@@ -6,6 +6,7 @@
 import { assert } from "../base/assert.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler, CallTrace, Personality, SystemCall } from "../kernel/call.ts";
+import { registerTaskResource } from "../kernel/process.ts";
 import { low, X } from "../kernel/registers.ts";
 import { Task } from "../kernel/task.ts";
 import { execRows } from "./exec.ts";
@@ -104,6 +105,16 @@ export function abandonStep(tx: Transaction, task: Task): boolean {
   if (Task.progressDetail.get(tx, task) !== 0) Task.progressDetail.set(tx, task, 0);
   return true;
 }
+
+registerTaskResource({
+  name: "call under way",
+  release(tx, task) {
+    if (Task.progress.get(tx, task) === 0) return true;
+    // What the call's own cancel procedure leaves is a number.
+    if (abandonStep(tx, task)) Task.progress.set(tx, task, 0);
+    return false;
+  },
+});
 
 /** Linux riscv64, traced if `trace` is given. */
 export function linuxPersonality(trace?: CallTrace): Personality {

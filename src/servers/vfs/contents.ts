@@ -175,8 +175,9 @@ export function seekData(tx: Transaction, inode: Inode, offset: number, whence: 
 
 /** Where a write goes, by the file's flags and the offset given (−1: the file's position). */
 export function writePosition(tx: Transaction, file: File, inode: Inode, offset: number): number {
-  if (offset >= 0) return offset;
+  // As on Linux, O_APPEND counts whatever the offset (pwrite(2), BUGS).
   if ((File.flags.get(tx, file) & O.APPEND) !== 0) return Inode.size.get(tx, inode);
+  if (offset >= 0) return offset;
   return File.position.get(tx, file);
 }
 
