@@ -154,7 +154,7 @@ registerGeneratedLinks(FILE_SYSTEM.HOST, {
     const question = { operation: FOLDER_OPERATION.READLINK, path: pathOf(tx, inode) };
     const answer = askFolder(tx, systemOf(tx, inode), question);
     if (answer.result > 4095) throw errno.EIO;
-    return tx.memoryBytes.slice(answer.frames[0]!, answer.frames[0]! + answer.result);
+    return tx.memoryBytes.slice(answer.frames[0], answer.frames[0]! + answer.result);
   },
 });
 
