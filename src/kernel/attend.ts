@@ -34,7 +34,7 @@ import {
 import { ATTENTION, Process, RUN, SignalHandlers, Task } from "./task.ts";
 
 /** Values of Task.inCall: the call waits; what it had left over several attempts has been given up. */
-const IN_CALL = { WAITING: 1, ABANDONED: 2 } as const;
+export const IN_CALL = { WAITING: 1, ABANDONED: 2 } as const;
 
 /** What became of the task. */
 export type Attended = "goes on" | "left its hart";
@@ -225,7 +225,11 @@ function enterHandler(
   }
   const action = actionOf(tx, handlers, info.signal);
   const resumes = (action.flags & SA.RESTART) !== 0 && personality.restarts(call);
-  if (Task.inCall.get(tx, task) === IN_CALL.WAITING && !resumes && personality.partialResult(call) === undefined) {
+  if (
+    Task.inCall.get(tx, task) === IN_CALL.WAITING &&
+    !resumes &&
+    personality.partialResult(call) === undefined
+  ) {
     tx.rollback();
     while (!personality.abandonStep(tx, task)) tx.commit();
     Task.inCall.set(tx, task, IN_CALL.ABANDONED);
@@ -275,7 +279,7 @@ function enterHandler(
 function leaveFutex(call: SystemCall): void {
   const { tx, task } = call;
   if (endFutexWait(tx, task)) {
-    forgetCall(tx, task, false);
+    forgetCall(tx, task);
     finishCall(tx, call.registers, 0);
   }
   tx.commit();
@@ -287,17 +291,17 @@ function interruptCall(call: SystemCall, personality: Personality, resumes: bool
   if (Task.inCall.get(tx, task) === 0) return;
   const partial = personality.partialResult(call);
   if (partial === undefined && resumes) {
-    forgetCall(tx, task, true);
+    forgetCall(tx, task);
     return;
   }
-  forgetCall(tx, task, false);
+  forgetCall(tx, task);
   if (partial !== undefined) Task.progress.set(tx, task, 0);
   finishCall(tx, registers, partial ?? -errno.EINTR.code);
 }
 
 /** Clears what a call that waits over several attempts has left in the task. */
-export function forgetCall(tx: Transaction, task: Task, keepDeadline: boolean): void {
-  if (!keepDeadline && Task.deadline.get(tx, task) !== 0) Task.deadline.set(tx, task, 0);
+export function forgetCall(tx: Transaction, task: Task): void {
+  if (Task.deadline.get(tx, task) !== 0) Task.deadline.set(tx, task, 0);
   if (Task.inCall.get(tx, task) !== 0) Task.inCall.set(tx, task, 0);
 }
 

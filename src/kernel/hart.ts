@@ -19,23 +19,46 @@
 
 import { assert } from "../base/assert.ts";
 import { errno, Errno } from "../base/errno.ts";
-import { ACCESS, type AccessKind, EXIT, HART_INTERRUPT, REG_BUDGET, REG_PC, REG_RESERVATION, REG_ROOT, REG_SCRATCH } from "../base/hart-abi.ts";
+import {
+  ACCESS,
+  type AccessKind,
+  EXIT,
+  HART_INTERRUPT,
+  REG_BUDGET,
+  REG_PC,
+  REG_RESERVATION,
+  REG_ROOT,
+  REG_SCRATCH,
+  REG_X,
+} from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { HeapAddr } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { attend, forgetCall } from "./attend.ts";
+import { attend, forgetCall, IN_CALL } from "./attend.ts";
 import { type Personality, SystemCall } from "./call.ts";
 import { FAULT, faultCode, faultSignal, handleFault } from "./memory/fault.ts";
 import { translate } from "./memory/page-table.ts";
 import type { AddressSpace } from "./memory/records.ts";
-import { hasPending, leaveSpace, pendingTaking, publishSafepoint, releasePending } from "./memory/safepoint.ts";
+import {
+  hasPending,
+  leaveSpace,
+  pendingTaking,
+  publishSafepoint,
+  releasePending,
+} from "./memory/safepoint.ts";
 import { FAULT_IN, faultIn, NEEDS_FAULT } from "./memory/user-memory.ts";
-import { finishHostCall, HOST_OPERATIONS, HostCall, type HostCallHandler, type HostOperation } from "./host-call.ts";
+import {
+  finishHostCall,
+  HOST_OPERATIONS,
+  HostCall,
+  type HostCallHandler,
+  type HostOperation,
+} from "./host-call.ts";
 import { recordCrash } from "./ledger.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
 import { beginExit, signalGroupLater } from "./process.ts";
 import { fireRealTimer } from "./real-timer.ts";
-import { finishCall, low, X } from "./registers.ts";
+import { finishCall, low, pc, signed, X } from "./registers.ts";
 import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
 import {
   doorbellAt,
@@ -54,6 +77,9 @@ import {
 import { BUS, forceToTask, ILL, SIG, signalInfo, TRAP } from "./signal.ts";
 import { ATTENTION, Limits, Process, RUN, Task } from "./task.ts";
 import { threadOf } from "./thread.ts";
+
+/** Word of a register file that holds the number of the system call, a7. */
+const NUMBER_WORD: number = (REG_X + X.a7 * 8) >> 2;
 
 /** Answers of the imported functions to translated code. */
 const GO_ON = 0;
@@ -97,6 +123,9 @@ export class HartLoop {
   #translated: Translated | undefined;
   readonly #blockAddress: number;
   readonly #interruptAt: number;
+  readonly #inUserAt: HeapAddr;
+  readonly #handlers: Personality["handlers"];
+  readonly #trace: Personality["trace"];
 
   constructor(parts: HartParts, hart: Hart) {
     this.parts = parts;
@@ -105,6 +134,9 @@ export class HartLoop {
     this.call = new SystemCall(parts.tx);
     this.#interruptAt = Hart.blockAt.get(parts.tx, hart) + (HART_INTERRUPT >> 2);
     this.#blockAddress = Hart.blockAt.get(parts.tx, hart) * 4;
+    this.#inUserAt = Hart.inUser.at(hart);
+    this.#handlers = parts.personality.handlers;
+    this.#trace = parts.personality.trace;
   }
 
   /** The functions that translated code imports. */
@@ -271,7 +303,7 @@ export class HartLoop {
 
   #endHostCall(task: Task, result: number): void {
     const { tx, hart } = this;
-    forgetCall(tx, task, false);
+    forgetCall(tx, task);
     if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
     finishHostCall(tx, Task.hostCall.get(tx, task), result);
     retireTask(tx, hart, task, RUN.NEW);
@@ -312,62 +344,100 @@ export class HartLoop {
     }
   }
 
-  // --- system calls -----------------------------------------------------------------------------------------
-
+  /**
+   * One system call. The whole of a call that does not wait, fail or trap is in this function, kept small so
+   * that the engine compiles handler, transaction and this into one piece; everything else is `#slowCall`.
+   */
   #systemCall(): number {
-    const inUser = Hart.inUser.at(this.hart);
-    this.tx.words[inUser] = 0;
-    publishSafepoint(this.tx, Task.space.get(this.tx, this.call.task));
-    const answer = this.#carryOut();
-    this.tx.words[inUser] = 1;
-    return answer;
+    const { call, tx } = this;
+    const w = tx.words;
+    w[this.#inUserAt] = 0;
+    const handler = this.#handlers[tx.memory[call.registers + NUMBER_WORD]!];
+    if (handler === undefined || this.#trace !== undefined) return this.#slowCall(undefined);
+    const { task } = call;
+    try {
+      const result = handler(call);
+      // NO_RESULT is not a number, and alone unequal to itself.
+      // oxlint-disable-next-line no-self-compare
+      if (result === result) finishCall(tx, call.registers, result);
+      // Task.inCall says that there may be a deadline and more.
+      if (w[task + Task.inCall.word] !== 0) forgetCall(tx, task);
+      tx.commit();
+    } catch (error) {
+      return this.#slowCall(error);
+    }
+    if (call.yields || w[task + Task.attention.word] !== 0 || hasPending(tx, Task.space.get(tx, task))) {
+      return this.#afterCall(task);
+    }
+    w[this.#inUserAt] = 1;
+    return GO_ON;
   }
 
-  #carryOut(): number {
+  /** A call that is traced, or whose first attempt threw `thrown`. */
+  #slowCall(thrown: unknown): number {
     const { call, tx } = this;
-    const { task, registers, parts } = { task: call.task, registers: call.registers, parts: this.parts };
-    const number = low(tx, registers, X.a7);
-    const handler = parts.personality.handlers[number];
-    const trace = parts.personality.trace;
-    trace?.enter(call, number);
-    let result: number;
+    const number = low(tx, call.registers, X.a7);
+    this.#trace?.enter(call, number);
+    const result = this.#insist(call.task, number, thrown);
+    if (result === undefined) return LEAVE;
+    this.#trace?.exit(call, number, result);
+    return this.#afterCall(call.task);
+  }
+
+  /**
+   * Runs the call's handler until it is finished: its result, or undefined if the task has left its hart or
+   * has to attend to something first. `thrown`: what the first attempt has thrown already.
+   */
+  #insist(task: Task, number: number, thrown: unknown): number | undefined {
+    const { call, tx } = this;
+    const { registers } = call;
+    const handler = this.#handlers[number];
+    const calledAt = pc(tx, registers);
     let faults = 0;
-    for (let failures = 0; ; ) {
-      try {
-        if (handler === undefined) throw errno.ENOSYS;
-        result = handler(call);
-        if (!Number.isNaN(result)) finishCall(tx, registers, result);
-        if (Task.inCall.get(tx, task) !== 0 || Task.deadline.get(tx, task) !== 0) forgetCall(tx, task, false);
-        tx.commit();
-        break;
-      } catch (error) {
-        if (error === WOULD_BLOCK) {
-          const parked = this.#park(task);
-          if (parked) return LEAVE;
-          continue;
+    let failures = 0;
+    let error = thrown;
+    for (;;) {
+      if (error === undefined) {
+        try {
+          if (handler === undefined) throw errno.ENOSYS;
+          const result = handler(call);
+          if (!Number.isNaN(result)) finishCall(tx, registers, result);
+          if (Task.inCall.get(tx, task) !== 0) forgetCall(tx, task);
+          tx.commit();
+          return result;
+        } catch (caught) {
+          error = caught;
         }
-        if (error === NEEDS_FAULT && ++faults < FAULTS_MAX) {
-          tx.rollback();
-          if (!this.#obtain(task, error)) return LEAVE;
-          if ((Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) return LEAVE;
-          continue;
-        }
-        if (error === BACKGROUND_READ || error === BACKGROUND_WRITE) {
-          this.#stopBackground(task, error === BACKGROUND_READ ? SIG.TTIN : SIG.TTOU);
-          return LEAVE;
-        }
-        const failed = this.#failed(error === NEEDS_FAULT ? errno.EFAULT : error, number, failures++);
+      }
+      const reason = error;
+      error = undefined;
+      if (reason === WOULD_BLOCK) {
+        if (this.#park(task)) return undefined;
+      } else if (reason === NEEDS_FAULT && ++faults < FAULTS_MAX) {
+        tx.rollback();
+        if (!this.#obtain(task, reason)) return undefined;
+        if ((Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) return undefined;
+      } else if (reason === BACKGROUND_READ || reason === BACKGROUND_WRITE) {
+        this.#stopBackground(task, reason === BACKGROUND_READ ? SIG.TTIN : SIG.TTOU);
+        return undefined;
+      } else {
+        const failed = this.#failed(reason === NEEDS_FAULT ? errno.EFAULT : reason, number, failures++);
+        // A crash behind the commit point: the call is finished (rule R2), and has been carried out.
+        if (pc(tx, registers) !== calledAt) return signed(tx, registers, X.a0);
         if (failed === undefined) continue;
-        result = -failed.code;
-        finishCall(tx, registers, result);
-        forgetCall(tx, task, false);
+        finishCall(tx, registers, -failed.code);
+        forgetCall(tx, task);
         if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
         tx.commit();
-        break;
+        return -failed.code;
       }
     }
-    if (trace !== undefined) trace.exit(call, number, result);
-    if (Hart.current.get(tx, this.hart) === task) this.#awaitTaking(Task.space.get(tx, task));
+  }
+
+  /** What is to be seen to between the end of a call and user mode. */
+  #afterCall(task: Task): number {
+    const { call, tx } = this;
+    if (Task.space.get(tx, task) !== 0) this.#awaitTaking(Task.space.get(tx, task));
     if (call.yields) {
       call.yields = false;
       if (othersReady(tx)) {
@@ -376,7 +446,9 @@ export class HartLoop {
         return LEAVE;
       }
     }
-    return Task.attention.get(tx, task) !== 0 || Hart.current.get(tx, this.hart) !== task ? LEAVE : GO_ON;
+    if (Task.attention.get(tx, task) !== 0) return LEAVE;
+    tx.words[this.#inUserAt] = 1;
+    return GO_ON;
   }
 
   /** The caller's group, in the background, touched its terminal: it gets a signal, and the call runs again. */
@@ -384,7 +456,7 @@ export class HartLoop {
     const { tx } = this;
     tx.rollback();
     signalGroupLater(tx, Process.group.get(tx, Task.process.get(tx, task)), signal);
-    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, 1);
+    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, IN_CALL.WAITING);
     tx.commit();
   }
 
@@ -404,7 +476,7 @@ export class HartLoop {
     const at = tx.slotAt + SLOT.deadline;
     const deadline = w[at + 1]! * 0x1_0000_0000 + (w[at]! >>> 0);
     if (deadline !== 0 && Task.deadline.get(tx, task) !== deadline) Task.deadline.set(tx, task, deadline);
-    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, 1);
+    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, IN_CALL.WAITING);
     tx.commit();
     const wakeAt = deadline >= Number.MAX_SAFE_INTEGER ? 0 : deadline;
     const parked = parkTask(tx, this.hart, task, wakeAt, true);
@@ -418,8 +490,6 @@ export class HartLoop {
     }
     return (Task.attention.get(tx, task) & ~ATTENTION.RESTORE_MASK) !== 0;
   }
-
-  // --- page faults --------------------------------------------------------------------------------------------
 
   #fault(address: number, kind: AccessKind): number {
     const inUser = Hart.inUser.at(this.hart);
