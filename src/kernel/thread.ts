@@ -14,7 +14,7 @@ import type { Transaction, TransactionHost } from "../heap/transaction.ts";
 export interface Clock {
   /** Nanoseconds since an arbitrary moment, never going back. A safe integer. */
   monotonic(): number;
-  /** Nanoseconds since 1970-01-01 UTC. A safe integer up to 2255; resolution about 1 µs. */
+  /** Nanoseconds since 1970-01-01 UTC. Beyond 2^53, so with a resolution of 256 ns. */
   realtime(): number;
 }
 

@@ -5,10 +5,13 @@ import type { SystemCall } from "../kernel/call.ts";
 import { readUser, writeUser } from "./user.ts";
 
 const NS = 1e9;
-/** Longest time that is told from "for ever": about 104 days would be too short, 2^53 ns is. */
-const FOR_EVER = Number.POSITIVE_INFINITY;
+/** From here on a time is "for ever", as in Linux (KTIME_MAX): the year 2262, if it is a date. */
+const TIME_MAX = 2 ** 63;
 
-/** The struct timespec at `address` in ns; EINVAL if it is none. Beyond 2^53 ns: Infinity. */
+/**
+ * The struct timespec at `address` in ns; EINVAL if it is none. A date has a resolution of 256 ns here, for it
+ * lies beyond 2^53 ns.
+ */
 export function readTimespec(call: SystemCall, address: number): number {
   const bytes = readUser(call, address, 16);
   const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
@@ -16,7 +19,7 @@ export function readTimespec(call: SystemCall, address: number): number {
   const nanoseconds = Number(view.getBigInt64(8, true));
   if (seconds < 0 || nanoseconds < 0 || nanoseconds >= NS) throw errno.EINVAL;
   const time = seconds * NS + nanoseconds;
-  return time > Number.MAX_SAFE_INTEGER ? FOR_EVER : time;
+  return time >= TIME_MAX ? Number.POSITIVE_INFINITY : time;
 }
 
 /** Two 64-bit integers. */
