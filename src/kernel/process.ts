@@ -17,7 +17,18 @@ import { append, each, next, remove } from "../heap/list.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { signalCondition } from "./condition.ts";
 import type { SignalInfo } from "./call.ts";
-import { actionOf, CLD, handlerOf, raiseAttention, SA, sendToProcess, SI, SIG, SIG_IGN, signalInfo } from "./signal.ts";
+import {
+  actionOf,
+  CLD,
+  handlerOf,
+  raiseAttention,
+  SA,
+  sendToProcess,
+  SI,
+  SIG,
+  SIG_IGN,
+  signalInfo,
+} from "./signal.ts";
 import { ATTENTION, Kernel, LIFE, Limits, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
 import { dropFile, type File } from "./file.ts";
 import { terminalControl } from "./job-control.ts";
@@ -39,7 +50,6 @@ export function lockTree(tx: Transaction): Kernel {
   return kernel;
 }
 
-// --- pids ---------------------------------------------------------------------------------------------------
 // Root "pids": a word for each pid leads to the process, then a word for each tid leads to the task.
 
 export function processOf(view: HeapView, pid: number): Process {
@@ -47,7 +57,9 @@ export function processOf(view: HeapView, pid: number): Process {
 }
 
 export function taskOf(view: HeapView, tid: number): Task {
-  return tid < 1 || tid > PID_MAX ? (0 as Task) : (view.words[view.root("pids") + PID_MAX + 1 + tid]! as Task);
+  return tid < 1 || tid > PID_MAX
+    ? (0 as Task)
+    : (view.words[view.root("pids") + PID_MAX + 1 + tid]! as Task);
 }
 
 function setProcessOf(tx: Transaction, pid: number, process: Process): void {
@@ -78,8 +90,6 @@ export function groupExists(tx: Transaction, id: number): boolean {
   return false;
 }
 
-// --- what a task holds ----------------------------------------------------------------------------------------
-
 /** Something that tasks hold and share: descriptors, file-system context, address space, credentials. */
 export interface TaskResource {
   readonly name: string;
@@ -93,8 +103,6 @@ const resources: TaskResource[] = [];
 export function registerTaskResource(resource: TaskResource): void {
   resources.push(resource);
 }
-
-// --- boot -----------------------------------------------------------------------------------------------------
 
 /** Places the kernel's record, the pid tables, the stack of task numbers, and init. One thread, at boot. */
 export function createKernel(tx: Transaction, tasksMax: number, now: number): Kernel {
@@ -117,8 +125,6 @@ export function createKernel(tx: Transaction, tasksMax: number, now: number): Ke
   Kernel.init.init(tx, kernel, init);
   return kernel;
 }
-
-// --- making ---------------------------------------------------------------------------------------------------
 
 /** A new process without tasks, child of `parent`, in its group and session. With the tree lock held. */
 export function createProcess(tx: Transaction, parent: Process, now: number): Process {
@@ -246,8 +252,21 @@ function leaveProcess(tx: Transaction, task: Task): void {
   setTaskOf(tx, Task.tid.get(tx, task), 0 as Task);
   giveBackNumber(tx, task);
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
+  // An execve by another task waits until it is alone.
+  if (!last) signalCondition(tx, Process.released.at(process));
   if (last) becomeZombie(tx, kernel, process, Task.exitCode.get(tx, task));
   Task.free(tx, task);
+}
+
+/** Gives the only task of a process its pid as tid (exec by a thread). With the tree lock held. */
+export function takeLead(tx: Transaction, task: Task): void {
+  const process = Task.process.get(tx, task);
+  const pid = Process.pid.get(tx, process);
+  assert(Process.taskCount.get(tx, process) === 1, "only the last task of a process takes its lead");
+  if (Task.tid.get(tx, task) === pid) return;
+  setTaskOf(tx, Task.tid.get(tx, task), 0 as Task);
+  setTaskOf(tx, pid, task);
+  Task.tid.set(tx, task, pid);
 }
 
 function dropQueue(tx: Transaction, task: Task): void {
@@ -341,7 +360,11 @@ function codeOf(status: number): [code: number, status: number] {
 
 /** The siginfo by which a parent hears of a child. */
 export function childInfo(view: HeapView, child: Process, signal: number, code: number, status: number) {
-  return signalInfo(signal, code, { pid: Process.pid.get(view, child), uid: Process.uid.get(view, child), status });
+  return signalInfo(signal, code, {
+    pid: Process.pid.get(view, child),
+    uid: Process.uid.get(view, child),
+    status,
+  });
 }
 
 /**
@@ -362,8 +385,6 @@ export function reap(tx: Transaction, process: Process): number {
   Process.free(tx, process);
   return status;
 }
-
-// --- handlers and limits, shared by tasks of a process and by clone(CLONE_SIGHAND) ----------------------------
 
 /** One reference less to the signal actions of `process`. */
 function dropHandlers(tx: Transaction, process: Process): void {
@@ -403,7 +424,8 @@ export function sendToGroup(tx: Transaction, group: number, info: SignalInfo): n
   // Signals locks are taken by rising address; the list is not in that order.
   const members: Process[] = [];
   for (const process of each(tx, Kernel.all, kernelOf(tx), Process.allLinks)) {
-    if (Process.group.get(tx, process) === group && Process.tasks.first(tx, process) !== 0) members.push(process);
+    if (Process.group.get(tx, process) === group && Process.tasks.first(tx, process) !== 0)
+      members.push(process);
   }
   members.sort((a, b) => a - b);
   for (const process of members) {
