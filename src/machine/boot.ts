@@ -81,13 +81,21 @@ function invalid(part: string, reason: string, remedy: string): never {
 
 function checkOptions(memory: number, harts: number, hostname: string): void {
   if (!Number.isInteger(memory / 65536) || memory < MEMORY_MIN || memory > MEMORY_MAX) {
-    invalid("option memory", `${memory} bytes are not possible`, "give a multiple of 64 KiB from 64 MiB to 4 GiB");
+    invalid(
+      "option memory",
+      `${memory} bytes are not possible`,
+      "give a multiple of 64 KiB from 64 MiB to 4 GiB",
+    );
   }
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MAX) {
     invalid("option harts", `${harts} harts are not possible`, `give a number from 1 to ${HARTS_MAX}`);
   }
   if (!/^[A-Za-z0-9.-]{1,64}$/.test(hostname)) {
-    invalid("option hostname", `"${hostname}" is not a host name`, "use up to 64 letters, digits, hyphens and dots");
+    invalid(
+      "option hostname",
+      `"${hostname}" is not a host name`,
+      "use up to 64 letters, digits, hyphens and dots",
+    );
   }
 }
 
@@ -103,7 +111,11 @@ async function checkMounts(options: BootOptions): Promise<void> {
       });
     }
     if (!mount.guest.startsWith("/")) {
-      invalid(`mount ${mount.host}`, `"${mount.guest}" is not an absolute path`, "begin the guest's path with a slash");
+      invalid(
+        `mount ${mount.host}`,
+        `"${mount.guest}" is not an absolute path`,
+        "begin the guest's path with a slash",
+      );
     }
   }
 }
@@ -122,7 +134,12 @@ async function findImage(name: string): Promise<ImageGrant> {
     found = await lookUpImage(name);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
-    throw new CoppiceError({ code: "INVALID_OPTION", part: `image "${name}"`, reason: error.problem, remedy: error.remedy });
+    throw new CoppiceError({
+      code: "INVALID_OPTION",
+      part: `image "${name}"`,
+      reason: error.problem,
+      remedy: error.remedy,
+    });
   }
   if (found === undefined) {
     throw new CoppiceError({
@@ -196,10 +213,17 @@ class RunningMachine implements Machine {
     this.fs = new GuestFiles(this.#calls);
     this.#phase("state");
 
-    const threads = nodeThreads({ warden: wardenEntry, io: ioEntry, hart: entry("hart-thread"), server: wardenEntry });
+    const threads = nodeThreads({
+      warden: wardenEntry,
+      io: ioEntry,
+      hart: entry("hart-thread"),
+      server: wardenEntry,
+    });
     const module = tier0Module();
     this.#phase("interpreter");
-    const ioData: IoThreadData = { ...buffers, images: [image] };
+    const ioData: IoThreadData = { ...buffers, images: [image],
+      folders: (options.mounts ?? []).map(({ host, readOnly }) => ({ path: resolve(host), readOnly: readOnly === true })),
+    };
     const wardenData: WardenThreadData = {
       ...buffers,
       thread: registerThread(this.#view, ROLE.WARDEN),
@@ -219,6 +243,11 @@ class RunningMachine implements Machine {
     });
     aborted.catch(() => undefined);
     await Promise.race([this.#calls.call("start", []), aborted]);
+    for (const [index, { guest, readOnly, owner }] of (this.#options.mounts ?? []).entries()) {
+      const path = new TextEncoder().encode(guest);
+      const args = [index, path.length, readOnly === true ? 1 : 0, owner?.uid ?? 0, owner?.gid ?? 0];
+      await Promise.race([this.#calls.call("mount", args, path), aborted]);
+    }
     this.#phase("threads and mounts");
   }
 
@@ -232,7 +261,8 @@ class RunningMachine implements Machine {
     this.#threads.push(thread);
     thread.onMessage((message) => this.#hear(message as ThreadMessage));
     thread.onEnd((error) => {
-      if (this.#closing === undefined && error !== undefined) this.#report(`${role} thread: ${error.stack ?? error.message}`);
+      if (this.#closing === undefined && error !== undefined)
+        this.#report(`${role} thread: ${error.stack ?? error.message}`);
     });
   }
 
@@ -293,13 +323,22 @@ class RunningMachine implements Machine {
     });
   }
 
-  exec(argv: readonly string[], options?: ExecOptions & { readonly encoding?: "utf8" }): Promise<ExecResult<string>>;
-  exec(argv: readonly string[], options: ExecOptions & { readonly encoding: "bytes" }): Promise<ExecResult<Uint8Array>>;
+  exec(
+    argv: readonly string[],
+    options?: ExecOptions & { readonly encoding?: "utf8" },
+  ): Promise<ExecResult<string>>;
+  exec(
+    argv: readonly string[],
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
   async exec(
     argv: readonly string[],
     options: ExecOptions & { readonly encoding?: "utf8" | "bytes" } = {},
   ): Promise<ExecResult<string> | ExecResult<Uint8Array>> {
-    const child = await this.spawn(argv, { ...options, stdin: options.input === undefined ? "null" : "pipe" });
+    const child = await this.spawn(argv, {
+      ...options,
+      stdin: options.input === undefined ? "null" : "pipe",
+    });
     return collectOutput(child, argv, options);
   }
 
@@ -324,7 +363,9 @@ class RunningMachine implements Machine {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_MS);
     });
-    await Promise.race([this.#calls.call("shutdown", []).then(() => undefined), patience]).catch(() => undefined);
+    await Promise.race([this.#calls.call("shutdown", []).then(() => undefined), patience]).catch(
+      () => undefined,
+    );
     clearTimeout(timer);
     stopMachine(this.#view);
     await Promise.all(this.#threads.map((thread) => thread.end()));

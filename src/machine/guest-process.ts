@@ -69,7 +69,11 @@ export class RunningProcess implements GuestProcess {
     const status = await this.#orClosed(this.#context.calls.call("wait", [this.pid]));
     this.#over = true;
     if (status === ENDED) {
-      throw new CoppiceError({ code: "CLOSED", part: "machine", reason: "it was closed while a program ran" });
+      throw new CoppiceError({
+        code: "CLOSED",
+        part: "machine",
+        reason: "it was closed while a program ran",
+      });
     }
     const signal = status & 0x7f;
     return signal === 0
@@ -92,7 +96,9 @@ export class RunningProcess implements GuestProcess {
           reading = true;
           const chunk = await this.#orClosed(
             calls
-              .call("read", [file, CHUNK, -1], undefined, ({ result, buffer }) => Uint8Array.from(buffer.subarray(0, result)))
+              .call("read", [file, CHUNK, -1], undefined, ({ result, buffer }) =>
+                Uint8Array.from(buffer.subarray(0, result)),
+              )
               .catch((error: unknown) => {
                 // A terminal whose slave is gone reads as EIO: the end.
                 if (error instanceof HostCallError) return new Uint8Array(0);

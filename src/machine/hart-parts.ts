@@ -3,12 +3,14 @@
 import type { Transaction } from "../heap/transaction.ts";
 import type { Host } from "../host/contract.ts";
 import { completeNextIo, hasCompletedIo, ioInFlight } from "../kernel/block-io.ts";
+import type { CallTrace } from "../kernel/call.ts";
 import { HartLoop, type HartParts } from "../kernel/hart.ts";
 import { postedAt, startPostedCalls } from "../kernel/host-call.ts";
 import { memoryLayout } from "../kernel/memory/layout.ts";
 import { bindSafepoint } from "../kernel/memory/safepoint.ts";
 import { enterPlacement } from "../kernel/placement.ts";
 import { hartOf } from "../kernel/scheduler.ts";
+import { createTrace } from "../linux/strace.ts";
 import { linuxPersonality } from "../linux/table.ts";
 import { instantiateTier0 } from "../riscv/tier0.ts";
 import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
@@ -34,7 +36,7 @@ export function createHartLoop(setup: HartSetup): HartLoop {
   const parts: HartParts = {
     tx,
     index,
-    personality: linuxPersonality(),
+    personality: linuxPersonality(setup.trace === undefined ? undefined : traceBy(setup.trace)),
     wait: (word, value, ms) => host.parking.wait(tx.words, word, value, ms),
     hostWork: hostWorkOf(tx),
     hostCalls: hostCallHandlers,
@@ -44,6 +46,11 @@ export function createHartLoop(setup: HartSetup): HartLoop {
   const { memory, module } = setup;
   loop.attach(instantiateTier0(module, { memory, tables: memoryLayout(tx).tier0, ...loop.imports }));
   return loop;
+}
+
+/** A trace whose lines go to `hear` one by one, without their line feeds. */
+function traceBy(hear: (line: string) => void): CallTrace {
+  return createTrace((text) => hear(text.endsWith("\n") ? text.slice(0, -1) : text));
 }
 
 /** Looks for finished I/O and posted calls, cheaply when there are none. */
@@ -75,4 +82,3 @@ function counterOf(csr: number, host: Host): readonly [number, number] | undefin
   const ticks = Math.floor(host.clock.monotonic() / TIME_TICK_NS);
   return [ticks | 0, Math.floor(ticks / 0x1_0000_0000)];
 }
-

@@ -118,11 +118,9 @@ export class HostCalls {
         settle();
       }
       if (settled) continue;
-      const waiting = (Atomics as unknown as { waitAsync(w: Int32Array, i: number, v: number): WaitAsync }).waitAsync(
-        words,
-        at,
-        seen,
-      );
+      const waiting = (
+        Atomics as unknown as { waitAsync(w: Int32Array, i: number, v: number): WaitAsync }
+      ).waitAsync(words, at, seen);
       if (waiting.async) await waiting.value;
     }
     this.#listening = false;

@@ -7,6 +7,7 @@
  */
 
 import { errno } from "../base/errno.ts";
+import { decodeUtf8 } from "../base/text.ts";
 import { each } from "../heap/list.ts";
 import { none } from "../heap/record.ts";
 import type { SystemCall } from "../kernel/call.ts";
@@ -26,6 +27,7 @@ import { Kernel, LIFE, Process } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { resizeTerminal } from "../servers/tty/tty-server.ts";
 import { mountAtBoot, mountRoot } from "../servers/vfs/boot.ts";
+import { mountHostFolder } from "../servers/vfs/host-folder.ts";
 import type { FsContext } from "../servers/vfs/records.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 import { spawn } from "./host-spawn.ts";
@@ -51,7 +53,11 @@ function firstPath(call: SystemCall, record: HostCall): Place {
 /** Makes `length` bytes of the buffer, from `offset` on, the request's segments. */
 function bufferSegments(call: SystemCall, record: HostCall, offset: number, length: number): void {
   clearSegments(call.tx);
-  addSegment(call.tx, HostCall.buffer.get(call.tx, record) + offset, Math.min(length, HOST_CALL_BYTES - offset));
+  addSegment(
+    call.tx,
+    HostCall.buffer.get(call.tx, record) + offset,
+    Math.min(length, HOST_CALL_BYTES - offset),
+  );
 }
 
 /** Mounts what every machine has; each step a transaction, which may wait for the image. */
@@ -66,7 +72,7 @@ const start: HostCallHandler = (call) => {
   const kernel = kernelOf(tx);
   if (Kernel.hostContext.get(tx, kernel) === 0) {
     Kernel.hostContext.set(tx, kernel, vfs.createContext(tx));
-    Kernel.hostCredentials.set(tx, kernel, auth.createInitial(tx) as Credentials);
+    Kernel.hostCredentials.set(tx, kernel, auth.createInitial(tx));
   }
   return 0;
 };
@@ -120,14 +126,25 @@ const kill: HostCallHandler = (call, record) => {
 /** resize(master, columns, rows). */
 const resize: HostCallHandler = (call, record) => {
   const { tx } = call;
-  resizeTerminal(tx, hostArgument(tx, record, 0) as File, hostArgument(tx, record, 2), hostArgument(tx, record, 1));
+  resizeTerminal(
+    tx,
+    hostArgument(tx, record, 0) as File,
+    hostArgument(tx, record, 2),
+    hostArgument(tx, record, 1),
+  );
   return 0;
 };
 
 /** open(path bytes, flags, mode): the open file. */
 const open: HostCallHandler = (call, record) => {
   const { tx } = call;
-  return vfs.open(tx, ...firstPath(call, record), hostArgument(tx, record, 1), hostArgument(tx, record, 2), 0);
+  return vfs.open(
+    tx,
+    ...firstPath(call, record),
+    hostArgument(tx, record, 1),
+    hostArgument(tx, record, 2),
+    0,
+  );
 };
 
 /** stat(path bytes, flags): struct stat into the buffer. */
@@ -207,6 +224,17 @@ const shutdown: HostCallHandler = (call) => {
   throw call.waitFor(Kernel.changed.at(kernel));
 };
 
+/** mount(folder number, path bytes, read only, uid, gid): a granted folder of the host. */
+const mount: HostCallHandler = (call, record) => {
+  const { tx } = call;
+  const bytes = new Uint8Array(hostArgument(tx, record, 1));
+  const at = HostCall.buffer.get(tx, record);
+  bytes.set(tx.memoryBytes.subarray(at, at + bytes.length));
+  const [folder, , readOnly, uid, gid] = [0, 1, 2, 3, 4].map((index) => hostArgument(tx, record, index));
+  mountHostFolder(tx, folder!, decodeUtf8(bytes), readOnly !== 0, uid!, gid!);
+  return 0;
+};
+
 const unsupported: HostCallHandler = () => {
   throw errno.ENOSYS;
 };
@@ -230,7 +258,7 @@ export const hostCallHandlers: { readonly [O in HostOperation]: HostCallHandler 
   readlink,
   chmod,
   chown,
-  mount: unsupported,
+  mount,
   shutdown,
   lookup: unsupported,
 };

@@ -97,7 +97,6 @@ export const spawn: HostCallHandler = (call, record) => {
   return 0;
 };
 
-
 /** A task with identity, an empty table of descriptors, and a context at the root of the machine. */
 function build(call: SystemCall, record: HostCall, payload: SpawnPayload): void {
   const { tx, task } = call;
@@ -105,7 +104,7 @@ function build(call: SystemCall, record: HostCall, payload: SpawnPayload): void 
   Task.child.set(tx, task, child);
   Task.files.init(tx, child, createFileTable(tx));
   Task.fs.init(tx, child, vfs.createContext(tx));
-  let credentials = auth.createInitial(tx) as Credentials;
+  let credentials = auth.createInitial(tx);
   const change = (made: number): void => {
     auth.drop(tx, credentials);
     credentials = made as Credentials;
@@ -202,7 +201,11 @@ function takeTerminal(tx: Transaction, child: Task, slave: File): void {
   }
 }
 
-function placeFor(tx: Transaction, child: Task, path: string): [FsContext, Credentials, File, number, number] {
+function placeFor(
+  tx: Transaction,
+  child: Task,
+  path: string,
+): [FsContext, Credentials, File, number, number] {
   const bytes = encodeUtf8(path);
   if (bytes.length > 4095) throw errno.ENAMETOOLONG;
   tx.bytes.set(bytes, pathAt(tx, 0));

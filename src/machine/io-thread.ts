@@ -7,6 +7,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { IO_KIND, IO_REQUEST, IO_ROOT, IO_STATE, IO_TABLE } from "../base/host-io.ts";
 import { HeapView } from "../heap/heap.ts";
+import { HostFolders } from "../host/node/host-folder.ts";
 import { type OpenImage, openImage } from "../image/image-file.ts";
 import { ringDoorbell } from "../kernel/scheduler.ts";
 import { errno } from "../base/errno.ts";
@@ -18,7 +19,11 @@ const data = workerData as IoThreadData;
 const view = new HeapView({ heap: data.heap, memory: data.memory.buffer as SharedArrayBuffer });
 const words = view.words;
 const root = view.root("host-io");
-const images: OpenImage[] = data.images.map(({ path, digest, dataBlocks }) => openImage(path, digest, dataBlocks));
+const images: OpenImage[] = data.images.map(({ path, digest, dataBlocks }) =>
+  openImage(path, digest, dataBlocks),
+);
+
+const folders = new HostFolders(data.folders);
 
 /** Reads verified blocks into the frames that the request names; a result or −errno. */
 function readBlocks(request: number): number {
@@ -39,10 +44,14 @@ function carryOut(request: number): void {
   try {
     const kind = words[request + IO_REQUEST.kind];
     if (kind === IO_KIND.READ_BLOCKS) result = readBlocks(request);
+    else if (kind === IO_KIND.FOLDER) result = folders.serve(words, view.memoryBytes, request);
     else result = -errno.EINVAL.code;
   } catch (error) {
     // Whatever the host or the checker says, the guest sees an I/O error; the reason goes to the host's log.
-    parentPort?.postMessage({ kind: "io-error", text: error instanceof Error ? error.message : String(error) });
+    parentPort?.postMessage({
+      kind: "io-error",
+      text: error instanceof Error ? error.message : String(error),
+    });
     result = -errno.EIO.code;
   }
   words[request + IO_REQUEST.result] = result;

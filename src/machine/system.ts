@@ -90,10 +90,11 @@ export function createSystem(options: SystemOptions, thread: KernelThread): Syst
   return { heap, memory };
 }
 
-
 function nameMachine(tx: Transaction, hostname: string): void {
   const kernel = kernelOf(tx);
-  const put = (at: number, text: string): void => void tx.bytes.set(encodeUtf8(text).subarray(0, 64), at * 4);
+  const put = (at: number, text: string): void => {
+    tx.bytes.set(encodeUtf8(text).subarray(0, 64), at * 4);
+  };
   put(Kernel.hostname.at(kernel, 0), hostname);
   put(Kernel.domainname.at(kernel, 0), "(none)");
 }

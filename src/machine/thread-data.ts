@@ -1,5 +1,6 @@
 /** What the threads of a machine are started with. All of it can be cloned; memory and heap are shared. */
 
+import type { GrantedFolder } from "../host/node/host-folder.ts";
 import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
 
 /** The buffers of a machine. */
@@ -17,6 +18,8 @@ export interface ImageGrant {
 
 export interface IoThreadData extends MachineBuffers {
   readonly images: readonly ImageGrant[];
+  /** Granted folders of the host; a folder's place in the list is its number. */
+  readonly folders: readonly GrantedFolder[];
 }
 
 export interface HartThreadData extends MachineBuffers {

@@ -30,7 +30,9 @@ const isNumber = (text: string): boolean => /^\d+$/.test(text) && Number(text) <
 export async function resolveUser(files: GuestFileSystem, user: string | undefined): Promise<ResolvedUser> {
   const [name = "root", group] = (user ?? "root").split(":");
   const passwd = await rows(files, "/etc/passwd");
-  const row = passwd.find(([entry, , uid]) => entry === name || (isNumber(name) && uid === String(Number(name))));
+  const row = passwd.find(
+    ([entry, , uid]) => entry === name || (isNumber(name) && uid === String(Number(name))),
+  );
   if (row === undefined && !isNumber(name) && name !== "root") {
     throw new CoppiceError({
       code: "USER_NOT_FOUND",

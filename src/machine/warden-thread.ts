@@ -33,7 +33,12 @@ const host = nodeHost();
 const thread = createThread(data.thread, host);
 const entry = (name: string): URL => new URL(`./${name}${moduleExtension(import.meta.url)}`, import.meta.url);
 const hartEntry = new URL(`./hart-thread${moduleExtension(import.meta.url)}`, import.meta.url);
-const threads = nodeThreads({ hart: hartEntry, warden: entry("warden-thread"), io: entry("io-thread"), server: hartEntry });
+const threads = nodeThreads({
+  hart: hartEntry,
+  warden: entry("warden-thread"),
+  io: entry("io-thread"),
+  server: hartEntry,
+});
 
 interface Watched {
   thread: HostThread;
