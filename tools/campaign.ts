@@ -2,18 +2,22 @@
  * The campaigns that show survival (docs/design/campaign.md).
  *
  *     node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind exception|death] [--unreached]
+ *     node tools/campaign.ts kills [--kills N] [--seed N] [--harts N]
  *
  * Exit status 0 if everything was survived, 1 if not, 2 for an option that is not understood.
  */
 
+import path from "node:path";
 import { parseArgs } from "node:util";
 import { scenarios } from "../src/campaign/calls/all.ts";
 import { CrashLoop, CrashRecord, type FaultKind, type SegmentResult } from "../src/campaign/crash-loop.ts";
+import { killHarts } from "../src/campaign/kills.ts";
 import { runScenario } from "../src/campaign/run-scenario.ts";
 import { rowOf } from "../src/linux/table.ts";
 import { setterSites } from "./campaign/setter-sites.ts";
 
 const usage = `usage: node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind KIND] [--unreached]
+       node tools/campaign.ts kills [--kills N] [--seed N] [--harts N] [--programs A,B]
 
 Crashes every system call at every store and compares what becomes of it with the run without a crash.
 
@@ -21,6 +25,13 @@ Crashes every system call at every store and compares what becomes of it with th
   --points N    at most N points of each segment, spread over it; all if left out
   --kind KIND   exception (a bug that throws) or death (the hart's thread ends); both if left out
   --unreached   list the setter call sites that no scenario reaches
+
+kills ends hart threads while they are stopped inside the store hook, under unmodified programs.
+
+  --kills N       how many; 1000 if left out
+  --seed N        draws the places; 1 if left out
+  --harts N       2 if left out
+  --programs A,B  programs of test/guest, run over and over
 `;
 
 function fail(message: string): never {
@@ -122,12 +133,69 @@ function crashLoop(argv: readonly string[]): boolean {
   return record.failed === 0 && broken === 0;
 }
 
+const WORKLOAD = "pipes,files,fork-wait,pipe-pingpong,execs";
+
+function wholeNumber(option: string, value: string): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 1) fail(`--${option} takes a whole number from 1`);
+  return number;
+}
+
+/** Counts how often each value occurs, most frequent first. */
+function histogram(values: readonly string[]): [value: string, count: number][] {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]);
+}
+
+async function kills(argv: readonly string[]): Promise<boolean> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      kills: { type: "string", default: "1000" },
+      seed: { type: "string", default: "1" },
+      harts: { type: "string", default: "2" },
+      programs: { type: "string", default: WORKLOAD },
+    },
+  });
+  const binaries = path.resolve(import.meta.dirname, "../test/guest/bin");
+  const started = performance.now();
+  const report = await killHarts({
+    kills: wholeNumber("kills", values.kills),
+    seed: wholeNumber("seed", values.seed),
+    harts: wholeNumber("harts", values.harts),
+    parallel: 2,
+    workload: values.programs.split(",").map((name) => ({ name, file: path.join(binaries, name), args: [] })),
+    onKill: (_kill, number) => {
+      if (number % 50 === 0) console.log(`${number} kills`);
+    },
+    onProblem: (text) => console.log(text.slice(0, 1000)),
+  });
+  console.log("\nKills by site:");
+  for (const [site, count] of histogram(
+    report.kills.map(({ point, site }) => `${point.padEnd(10)} ${site}`),
+  )) {
+    console.log(`${String(count).padStart(6)}  ${site}`);
+  }
+  console.log("\nWhat the hart was at:");
+  for (const [death, count] of histogram(report.kills.map(({ death }) => death ?? "recovered by another"))) {
+    console.log(`${String(count).padStart(6)}  ${death}`);
+  }
+  for (const { invariant, text } of report.violations.slice(0, 20)) console.log(`${invariant}: ${text}`);
+  console.log(
+    `\n${report.kills.length} kills, ${report.programs} programs run, ${report.wrong.length} of them wrong, ` +
+      `${report.violations.length} violations, ${report.crashes} failures by a bug, ` +
+      `${((performance.now() - started) / 1000).toFixed(0)} s`,
+  );
+  return report.wrong.length === 0 && report.violations.length === 0;
+}
+
 const [command, ...rest] = process.argv.slice(2);
 if (command === "--help") {
   process.stdout.write(usage);
-} else if (command === "crash-loop") {
+} else if (command === "crash-loop" || command === "kills") {
   try {
-    process.exitCode = crashLoop(rest) ? 0 : 1;
+    process.exitCode = (command === "kills" ? await kills(rest) : crashLoop(rest)) ? 0 : 1;
   } catch (error) {
     if (error instanceof TypeError) fail(error.message);
     throw error;

@@ -73,8 +73,6 @@ async function isInstalled(command: string, versionArgument: string): Promise<bo
   );
 }
 
-// --- Coppice --------------------------------------------------------------------------------------------------
-
 async function bootMachine(): Promise<Machine> {
   try {
     return await boot({ image: IMAGE });
@@ -122,8 +120,6 @@ export const coppice: System = {
   },
   close: async () => {},
 };
-
-// --- qemu-user ------------------------------------------------------------------------------------------------
 
 /** Whether the host's kernel executes riscv64 programs by itself, which qemu-user needs for execve. */
 function executesRiscv(): boolean {
@@ -183,8 +179,6 @@ export async function openQemu(): Promise<System> {
     },
   };
 }
-
-// --- native Linux ---------------------------------------------------------------------------------------------
 
 /** The same sources built for this host; its own bash for the rows that are about bash. */
 export async function openNative(): Promise<System> {

@@ -31,7 +31,7 @@ export function header(effort: Effort): string {
   const coldWarm = "cold".padStart(COLUMN.time) + "warm".padStart(COLUMN.time);
   return [
     `${cpu}, ${cpus().length} processors, Node ${process.versions.node}, ${process.platform} ${release()}` +
-      `${effort === "full" ? "" : `; ${effort} run, for orientation only`}`,
+      (effort === "full" ? "" : `; ${effort} run, for orientation only`),
     "cold: the first run in a fresh machine; warm: median of the runs after it, the systems in turn",
     "",
     "".padEnd(COLUMN.name) + "    " + NAMES.map(column).join("") + "   ÷ qemu  ÷ native",

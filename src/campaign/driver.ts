@@ -284,6 +284,6 @@ export class Driver {
   pidOf(task: Task): number {
     const tx = this.#tx;
     const process = task === 0 ? 0 : Task.process.get(tx, task);
-    return process === 0 ? 0 : Process.pid.get(tx, process as Process);
+    return process === 0 ? 0 : Process.pid.get(tx, process);
   }
 }

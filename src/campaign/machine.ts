@@ -26,7 +26,8 @@ import {
   takeHostCall,
 } from "../kernel/host-call.ts";
 import { registerThread, ROLE } from "../kernel/placement/threads.ts";
-import { Hart, hartOf } from "../kernel/scheduler.ts";
+import type { Hart } from "../kernel/scheduler.ts";
+import { hartOf } from "../kernel/scheduler.ts";
 import { KernelThread } from "../kernel/thread.ts";
 import { createHartLoop } from "../machine/hart-parts.ts";
 import { SPAWN_RESULT, type SpawnPayload } from "../machine/host-spawn.ts";

@@ -9,7 +9,7 @@
  */
 
 import { HOST_CALL_BYTES } from "../kernel/host-call.ts";
-import { HeapView } from "../heap/heap.ts";
+import type { HeapView } from "../heap/heap.ts";
 import { CHUNK_WORDS, HEADER, LOG_MEMORY, SLOT_WORDS } from "../heap/layout.ts";
 import { memoryLayout } from "../kernel/memory/layout.ts";
 import { CONTROL, type Pool } from "../kernel/memory/pool.ts";

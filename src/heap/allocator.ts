@@ -163,7 +163,10 @@ function refill(tx: Transaction, type: number, stock: HeapAddr, size: number): v
   const w = tx.words;
   // Blocks that this transaction took must stay in the ring, where its rollback will look for them.
   const room = STOCK_RING - ((w[stock + STOCK.filled]! - takenAtBegin(tx, stock)) | 0);
-  assert(room >= REFILL, "more records of one type allocated in one transaction than a stock's ring can remember");
+  assert(
+    room >= REFILL,
+    "more records of one type allocated in one transaction than a stock's ring can remember",
+  );
   assert(!tx.inSystem, "a system transaction must not allocate records");
   tx.beginSystem();
   tx.lock(HEADER.allocatorLock, LOCK_RANK.allocator);

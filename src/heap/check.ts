@@ -22,7 +22,15 @@ import {
   STOCK_RING,
   TYPE,
 } from "./layout.ts";
-import { type Field, LinkField, ListField, LockField, type Ref, type RecordSchema, schemaOf } from "./record.ts";
+import {
+  type Field,
+  LinkField,
+  ListField,
+  LockField,
+  type Ref,
+  type RecordSchema,
+  schemaOf,
+} from "./record.ts";
 
 /** One thing that does not hold. */
 export interface Violation {
@@ -65,7 +73,10 @@ export function checkHeap(view: HeapView): Violation[] {
 }
 
 /** The live records of a type, by rising address. */
-export function* liveRecords<N extends RecordName>(view: HeapView, schema: RecordSchema<N>): Generator<Ref<N>> {
+export function* liveRecords<N extends RecordName>(
+  view: HeapView,
+  schema: RecordSchema<N>,
+): Generator<Ref<N>> {
   for (const chunk of chunksOf(view, schema.id)) {
     const w = view.words;
     for (let i = 0; i < w[chunk + CHUNK.capacity]!; i++) {
@@ -130,7 +141,8 @@ registerInvariant({
       for (let type = 1; type < RECORD_NAMES.length; type++) {
         const stock = stockOf(view.slot(index), type);
         const held = (w[stock + STOCK.filled]! - w[stock + STOCK.taken]!) | 0;
-        if (held < 0 || held > STOCK_RING) report(`stock of ${RECORD_NAMES[type]} in slot ${index} holds ${held}`);
+        if (held < 0 || held > STOCK_RING)
+          report(`stock of ${RECORD_NAMES[type]} in slot ${index} holds ${held}`);
         else {
           for (let i = 0; i < held; i++) {
             count(w[stock + STOCK.ring + ((w[stock + STOCK.taken]! + i) & (STOCK_RING - 1))]!);
@@ -141,13 +153,17 @@ registerInvariant({
     for (let type = 1; type < RECORD_NAMES.length; type++) {
       for (const chunk of chunksOf(view, type)) {
         const capacity = w[chunk + CHUNK.capacity]!;
-        const blockAt = (i: number): HeapAddr => w[chunk + CHUNK.blocksAt]! + i * w[chunk + CHUNK.blockWords]!;
-        for (let i = 0; i < w[chunk + CHUNK.freeCount]!; i++) count(blockAt(w[w[chunk + CHUNK.stackAt]! + i]!));
+        const blockAt = (i: number): HeapAddr =>
+          w[chunk + CHUNK.blocksAt]! + i * w[chunk + CHUNK.blockWords]!;
+        for (let i = 0; i < w[chunk + CHUNK.freeCount]!; i++)
+          count(blockAt(w[w[chunk + CHUNK.stackAt]! + i]!));
         for (let i = 0; i < capacity; i++) {
           const live = w[chunk + CHUNK_HEADER_WORDS + i] === BLOCK_LIVE ? 1 : 0;
           const free = places.get(blockAt(i)) ?? 0;
           if (live + free !== 1) {
-            report(`${RECORD_NAMES[type]} ${hex(blockAt(i))}: ${live ? "live" : "not live"}, ${free} times free`);
+            report(
+              `${RECORD_NAMES[type]} ${hex(blockAt(i))}: ${live ? "live" : "not live"}, ${free} times free`,
+            );
           }
           places.delete(blockAt(i));
         }
@@ -175,11 +191,15 @@ registerInvariant({
         chunks++;
         const partial = w[each + CHUNK.freeCount]! > 0;
         if (partial !== listed.has(each) || partial !== (w[each + CHUNK.isPartial] === 1)) {
-          report(`chunk ${hex(each)} of ${RECORD_NAMES[type]}: ${w[each + CHUNK.freeCount]} free, listed ${listed.has(each)}`);
+          report(
+            `chunk ${hex(each)} of ${RECORD_NAMES[type]}: ${w[each + CHUNK.freeCount]} free, listed ${listed.has(each)}`,
+          );
         }
-        if (w[each + CHUNK.type] !== type) report(`chunk ${hex(each)} holds type ${w[each + CHUNK.type]}, not ${type}`);
+        if (w[each + CHUNK.type] !== type)
+          report(`chunk ${hex(each)} holds type ${w[each + CHUNK.type]}, not ${type}`);
       }
-      if (chunks !== w[typeControl(type) + TYPE.chunks]) report(`${RECORD_NAMES[type]} counts chunks wrongly`);
+      if (chunks !== w[typeControl(type) + TYPE.chunks])
+        report(`${RECORD_NAMES[type]} counts chunks wrongly`);
     }
   },
 });
@@ -222,10 +242,18 @@ registerInvariant({
       if (!(field instanceof LinkField)) return;
       const after = view.words[record + field.word]!;
       const before = view.words[record + field.word + 1]!;
-      if (after !== 0 && liveTypeAt(view, after) === schema.id && view.words[after + field.word + 1] !== record) {
+      if (
+        after !== 0 &&
+        liveTypeAt(view, after) === schema.id &&
+        view.words[after + field.word + 1] !== record
+      ) {
         report(`${schema.name} ${hex(record)}.${name}: the next one does not point back`);
       }
-      if (before !== 0 && liveTypeAt(view, before) === schema.id && view.words[before + field.word] !== record) {
+      if (
+        before !== 0 &&
+        liveTypeAt(view, before) === schema.id &&
+        view.words[before + field.word] !== record
+      ) {
         report(`${schema.name} ${hex(record)}.${name}: the previous one does not point here`);
       }
     });

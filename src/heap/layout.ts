@@ -105,7 +105,16 @@ export const CHUNKS_MAX = 16384;
 export const CHUNK_TYPES_AT: number = TYPES_AT + TYPE_WORDS * 128;
 
 /** Header of a chunk; the state words, the stack of free blocks and the blocks follow. */
-export const CHUNK = { type: 0, blockWords: 1, capacity: 2, freeCount: 3, nextPartial: 4, isPartial: 5, blocksAt: 6, stackAt: 7 } as const;
+export const CHUNK = {
+  type: 0,
+  blockWords: 1,
+  capacity: 2,
+  freeCount: 3,
+  nextPartial: 4,
+  isPartial: 5,
+  blocksAt: 6,
+  stackAt: 7,
+} as const;
 export const CHUNK_HEADER_WORDS = 8;
 /** State word of a block. */
 export const BLOCK_FREE = 0;
@@ -155,7 +164,23 @@ export const SLOT_LOG: number = SLOT_SYSTEM_LOG + SYSTEM_LOG_MAX * 2;
 export const SLOT_WORDS: number = (SLOT_LOG + LOG_MAX * 2 + 63) & ~63;
 
 /** What is done after a commit: see Transaction.afterCommit. */
-export const REDO = { free: 0, wake: 1, frame: 2, table: 3, notify: 4, task: 5, doorbell: 6, pipe: 7, drop: 8, zombie: 9, group: 10, frames: 11, session: 12, mappings: 13, io: 14 } as const;
+export const REDO = {
+  free: 0,
+  wake: 1,
+  frame: 2,
+  table: 3,
+  notify: 4,
+  task: 5,
+  doorbell: 6,
+  pipe: 7,
+  drop: 8,
+  zombie: 9,
+  group: 10,
+  frames: 11,
+  session: 12,
+  mappings: 13,
+  io: 14,
+} as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 
 /** Bit of a log entry's target that names the guest memory instead of the heap. */

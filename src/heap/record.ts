@@ -266,7 +266,18 @@ export interface Declaration<K extends FieldKindName, T extends RecordName = nev
   readonly target?: T;
   make(record: RecordName): Field;
 }
-type FieldKindName = "u32" | "i32" | "i64" | "ref" | "refs" | "words" | "bytes" | "lock" | "condition" | "link" | "list";
+type FieldKindName =
+  | "u32"
+  | "i32"
+  | "i64"
+  | "ref"
+  | "refs"
+  | "words"
+  | "bytes"
+  | "lock"
+  | "condition"
+  | "link"
+  | "list";
 /** The field that a declaration becomes in a record of type `N`. */
 type FieldOf<N extends RecordName, D> =
   D extends Declaration<infer K, infer T>
@@ -330,14 +341,16 @@ export function defineRecord<N extends RecordName, F extends { readonly [name: s
   const id = RECORD_ID[name];
   assert(!schemas.has(id), `record type ${name} declared twice`);
   const schema: RecordSchema<N> = { name, id, words: word, fields };
-  schemas.set(id, schema as unknown as RecordSchema<RecordName>);
+  schemas.set(id, schema);
   const operations: RecordOperations<N> = {
     schema,
     allocate: (tx) => allocate(tx, id, word) as Ref<N>,
     free: (tx, record) => release(tx, record),
     isLive: (view, address) => liveTypeAt(view, address) === id,
   };
-  return Object.assign(byName, operations) as unknown as { readonly [K in keyof F]: FieldOf<N, F[K]> } & RecordOperations<N>;
+  return Object.assign(byName, operations) as unknown as {
+    readonly [K in keyof F]: FieldOf<N, F[K]>;
+  } & RecordOperations<N>;
 }
 
 // What schemas are written with.
@@ -361,7 +374,10 @@ export const bytes = (length: number): Declaration<"bytes"> => ({
   kind: "bytes",
   make: () => new BytesField(length),
 });
-export const lock = (name: LockName): Declaration<"lock"> => ({ kind: "lock", make: () => new LockField(name) });
+export const lock = (name: LockName): Declaration<"lock"> => ({
+  kind: "lock",
+  make: () => new LockField(name),
+});
 export const condition = (): Declaration<"condition"> => ({
   kind: "condition",
   make: () => new ConditionField(),

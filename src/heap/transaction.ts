@@ -280,6 +280,16 @@ export class Transaction extends HeapView {
 
   /** Restores everything as it was when the transaction began and releases the locks. */
   rollback(): void {
+    this.undo();
+    // A crash may have struck between the commit point and the end: what is committed is carried out.
+    if (this.words[this.slotAt + SLOT.redoCount] !== 0) this.settle();
+  }
+
+  /**
+   * The first half of a rollback: what is committed and not yet carried out stays filed. Takes no lock, so it
+   * can be done for a dead thread's slot whatever locks the caller holds elsewhere.
+   */
+  undo(): void {
     // By what the slot says, not by what this object knows: it may be new, and the slot a dead thread's.
     const systemAt = this.slotAt + SLOT.system;
     if (this.words[systemAt + LOG_HEAD.count] !== 0 || this.words[systemAt + LOG_HEAD.locks] !== 0) {
@@ -289,8 +299,6 @@ export class Transaction extends HeapView {
     this.#useMain();
     undo(this, this.slotAt + SLOT.main, this.slotAt + SLOT_LOG);
     this.releaseLocks();
-    // A crash may have struck between the commit point and the end: what is committed is carried out.
-    if (this.words[this.slotAt + SLOT.redoCount] !== 0) this.settle();
   }
 
   /** Releases the locks of the log in use, whose count must be zero (T3). */

@@ -7,7 +7,7 @@
 export interface HostClock {
   /** Nanoseconds since an arbitrary moment that all threads of the host share; never going back. */
   monotonic(): number;
-  /** Nanoseconds since 1970-01-01 UTC. */
+  /** Nanoseconds since 1970-01-01 UTC: beyond 2^53, so with a resolution of 256 ns. */
   realtime(): number;
 }
 

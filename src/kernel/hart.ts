@@ -55,6 +55,7 @@ import {
   type HostOperation,
 } from "./host-call.ts";
 import { recordCrash } from "./ledger.ts";
+import { ServerDied } from "./placement/call.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
 import { beginExit, signalGroupLater } from "./process.ts";
 import { fireRealTimer } from "./real-timer.ts";
@@ -63,14 +64,13 @@ import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
 import {
   doorbellAt,
   Hart,
+  isAnyIdle,
   nextDeadline,
   othersReady,
   parkTask,
   pickTask,
   retireTask,
   ringDoorbell,
-  Scheduler,
-  schedulerOf,
   wakeDue,
   yieldTask,
 } from "./scheduler.ts";
@@ -93,6 +93,14 @@ const FAULTS_MAX = 10_000;
 
 /** Times that a request is run again after it has failed by a bug. */
 export const ATTEMPTS = 3;
+/** Ends of servers' threads, which may be anybody's fault, after which they count as a failure of the request. */
+export const SERVER_DEATHS = 3;
+
+/** What has gone wrong with a request so far. */
+interface Failures {
+  crashes: number;
+  deaths: number;
+}
 
 /** Translated code, as the hart sees it. */
 export interface Translated {
@@ -196,18 +204,18 @@ export class HartLoop {
    */
   run(stopping: () => boolean): void {
     const { tx } = this;
-    const scheduler = schedulerOf(tx);
+    const idleAt = Hart.idle.at(this.hart);
     const bell = doorbellAt(tx);
     while (!stopping()) {
       const rung = Atomics.load(tx.words, bell);
       if (this.turn()) continue;
-      Atomics.add(tx.words, Scheduler.idle.at(scheduler), 1);
+      Atomics.store(tx.words, idleAt, 1);
       leaveSpace(tx);
       const deadline = nextDeadline(tx);
       let ms = 1000;
       if (deadline !== 0) ms = Math.max(0, Math.min(ms, (deadline - threadOf(tx).clock.monotonic()) / 1e6));
       if (!othersReady(tx)) this.parts.wait(bell, rung, ms);
-      Atomics.sub(tx.words, Scheduler.idle.at(scheduler), 1);
+      Atomics.store(tx.words, idleAt, 0);
     }
   }
 
@@ -249,7 +257,7 @@ export class HartLoop {
           counted = now;
           this.housekeep();
           if (othersReady(tx)) {
-            if (Atomics.load(tx.words, Scheduler.idle.at(schedulerOf(tx))) > 0) ringDoorbell(tx, 1);
+            if (isAnyIdle(tx)) ringDoorbell(tx, 1);
             else {
               yieldTask(tx, hart, task);
               tx.commit();
@@ -283,7 +291,8 @@ export class HartLoop {
     // The host is nobody's job: it has no process group and no terminal.
     tx.words[tx.slotAt + SLOT.owner] = 0;
     const operation = HOST_OPERATIONS[HostCall.operation.get(tx, record)]!;
-    for (let failures = 0; ; ) {
+    const failures: Failures = { crashes: 0, deaths: 0 };
+    for (;;) {
       try {
         const result = this.parts.hostCalls[operation](call, record);
         this.#endHostCall(task, result);
@@ -293,7 +302,7 @@ export class HartLoop {
           if (this.#park(task)) return;
           continue;
         }
-        const failed = this.#failed(error, operation, failures++);
+        const failed = this.#failed(error, operation, failures);
         if (failed === undefined) continue;
         this.#endHostCall(task, -failed.code);
         return;
@@ -394,7 +403,7 @@ export class HartLoop {
     const handler = this.#handlers[number];
     const calledAt = pc(tx, registers);
     let faults = 0;
-    let failures = 0;
+    const failures: Failures = { crashes: 0, deaths: 0 };
     let error = thrown;
     for (;;) {
       if (error === undefined) {
@@ -421,7 +430,7 @@ export class HartLoop {
         this.#stopBackground(task, reason === BACKGROUND_READ ? SIG.TTIN : SIG.TTOU);
         return undefined;
       } else {
-        const failed = this.#failed(reason === NEEDS_FAULT ? errno.EFAULT : reason, number, failures++);
+        const failed = this.#failed(reason === NEEDS_FAULT ? errno.EFAULT : reason, number, failures);
         // A crash behind the commit point: the call is finished (rule R2), and has been carried out.
         if (pc(tx, registers) !== calledAt) return signed(tx, registers, X.a0);
         if (failed === undefined) continue;
@@ -461,11 +470,12 @@ export class HartLoop {
   }
 
   /** Rolls a failed request back; the errno that its owner gets, or undefined: run it again. */
-  #failed(error: unknown, what: number | string, failures: number): Errno | undefined {
+  #failed(error: unknown, what: number | string, failures: Failures): Errno | undefined {
     this.tx.rollback();
     if (error instanceof Errno) return error;
+    if (error instanceof ServerDied && ++failures.deaths < SERVER_DEATHS) return undefined;
     recordCrash(this.tx, `call ${what}`, error);
-    return failures + 1 >= ATTEMPTS ? errno.EIO : undefined;
+    return ++failures.crashes >= ATTEMPTS || failures.deaths >= SERVER_DEATHS ? errno.EIO : undefined;
   }
 
   /** Parks the task in its call; false if the call must run again at once. True also if a signal interrupts. */

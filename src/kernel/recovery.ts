@@ -10,9 +10,10 @@
  */
 
 import { SLOT } from "../heap/layout.ts";
-import { recoverSlot } from "../heap/recovery.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { recoverRequest } from "./placement/recover.ts";
 import { beginExit } from "./process.ts";
+import { clearSegments, clearWaits } from "./request.ts";
 import { abandonHart, Hart } from "./scheduler.ts";
 import { SIG } from "./signal.ts";
 import { Task } from "./task.ts";
@@ -22,7 +23,8 @@ export type HartDeath = "idle" | "in a request" | "in user mode";
 
 /**
  * Recovers hart `hart`, from whose request slot `tx` works now. `thread` is the recovering thread. Undefined
- * if another thread is at it.
+ * if another thread still has to do with the request (a server that has not yet handed it back, another
+ * recoverer): ask again.
  */
 export function recoverHart(
   tx: Transaction,
@@ -30,8 +32,10 @@ export function recoverHart(
   thread: number,
   isDead: (thread: number) => boolean,
 ): HartDeath | undefined {
-  if (!recoverSlot(tx, thread, isDead)) return undefined;
+  if (!recoverRequest(tx, thread, isDead)) return undefined;
   Atomics.store(tx.words, tx.slotAt + SLOT.holder, thread);
+  forgetScratch(tx);
+  Atomics.store(tx.words, Hart.idle.at(hart), 0);
   const wasInUser = Hart.inUser.get(tx, hart) !== 0;
   const task = Hart.current.get(tx, hart) as Task;
   if (task === 0) return "idle";
@@ -45,4 +49,12 @@ export function recoverHart(
   abandonHart(tx, hart);
   tx.commit();
   return wasInUser && isGuest ? "in user mode" : "in a request";
+}
+
+/** What the dead one had noted in the slot for its request, which none of its attempts will read again. */
+function forgetScratch(tx: Transaction): void {
+  clearWaits(tx);
+  clearSegments(tx);
+  tx.words[tx.slotAt + SLOT.deadline] = 0;
+  tx.words[tx.slotAt + SLOT.deadline + 1] = 0;
 }

@@ -45,8 +45,6 @@ export const Scheduler = defineRecord("scheduler", {
   ready: u32(),
   /** Goes up at every ring; idle harts wait on this word. Changed by atomic additions, not undone. */
   doorbell: u32(),
-  /** Harts that are parked or about to be. Changed by atomic operations, not undone. */
-  idle: u32(),
   /** Deadline heap: address of its words (task references), and how many. */
   heapAt: u32(),
   heapCount: u32(),
@@ -70,6 +68,8 @@ export const Hart = defineRecord("hart", {
   inUser: u32(),
   /** Beats: goes up at every turn of the loop. */
   beats: u32(),
+  /** 1 while the hart is parked or about to be. Not undone: written by the hart, or for a dead one. */
+  idle: u32(),
 });
 export type Hart = Ref<"hart">;
 
@@ -101,6 +101,14 @@ export function hartOf(view: HeapView, index: number): Hart {
   return view.words[view.root("hart-records") + index]! as Hart;
 }
 
+/** Whether a hart is parked or about to be. */
+export function isAnyIdle(view: HeapView): boolean {
+  for (let index = hartCount(view) - 1; index >= 0; index--) {
+    if (Atomics.load(view.words, Hart.idle.at(hartOf(view, index))) !== 0) return true;
+  }
+  return false;
+}
+
 /** Makes every idle hart look for work, and every busy one leave user mode soon. */
 export function ringDoorbell(view: HeapView, harts: number = HARTS_MAX): void {
   const at = Scheduler.doorbell.at(schedulerOf(view));
@@ -112,8 +120,6 @@ export function ringDoorbell(view: HeapView, harts: number = HARTS_MAX): void {
 export function interruptHart(view: HeapView, index: number): void {
   Atomics.store(view.memory, Hart.blockAt.get(view, hartOf(view, index)) + (HART_INTERRUPT >> 2), 1);
 }
-
-// --- the run queue ------------------------------------------------------------------------------------------
 
 /** Makes a task that is not on the queue ready, with the scheduler's lock held. */
 function enqueue(tx: Transaction, scheduler: Scheduler, task: Task): void {
@@ -162,7 +168,10 @@ export function retireTask(tx: Transaction, hart: Hart, task: Task, run: number)
 }
 
 function leaveHart(tx: Transaction, hart: Hart, task: Task): void {
-  assert(Task.run.get(tx, task) === RUN.RUNNING && Hart.current.get(tx, hart) === task, "task is not on this hart");
+  assert(
+    Task.run.get(tx, task) === RUN.RUNNING && Hart.current.get(tx, hart) === task,
+    "task is not on this hart",
+  );
   Hart.current.set(tx, hart, 0);
 }
 
@@ -186,8 +195,6 @@ export function othersReady(view: HeapView): boolean {
   return !Scheduler.queue.isEmpty(view, schedulerOf(view));
 }
 
-// --- waiting ------------------------------------------------------------------------------------------------
-
 /**
  * Parks the running task until one of the conditions that its request has noted is signalled, until `wakeAt`
  * (monotonic ns; 0: no limit), or until a signal comes. False if one of the conditions has changed since it
@@ -195,7 +202,13 @@ export function othersReady(view: HeapView): boolean {
  *
  * The second half of the first kind of wait (rule R1), one transaction.
  */
-export function parkTask(tx: Transaction, hart: Hart, task: Task, wakeAt: number, interruptible: boolean): boolean {
+export function parkTask(
+  tx: Transaction,
+  hart: Hart,
+  task: Task,
+  wakeAt: number,
+  interruptible: boolean,
+): boolean {
   const w = tx.words;
   const scheduler = schedulerOf(tx);
   Scheduler.lock.acquire(tx, scheduler);
@@ -303,7 +316,8 @@ function heed(tx: Transaction, task: Task): boolean {
   const run = Task.run.get(tx, task);
   if (run === RUN.RUNNING) interruptHart(tx, Task.hart.get(tx, task));
   const exiting = (Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0;
-  if (run === RUN.WAITING && (Task.interruptible.get(tx, task) !== 0 || exiting)) return wakeStep(tx, scheduler, task);
+  if (run === RUN.WAITING && (Task.interruptible.get(tx, task) !== 0 || exiting))
+    return wakeStep(tx, scheduler, task);
   if (run === RUN.STOPPED && (exiting || (Task.attention.get(tx, task) & ATTENTION.STOP) === 0)) {
     enqueue(tx, scheduler, task);
     ringForWork(tx, scheduler);
@@ -324,7 +338,6 @@ export function nudgeTask(tx: Transaction, task: Task): void {
   else tx.afterCommit(REDO.task, task);
 }
 
-// --- deadlines ----------------------------------------------------------------------------------------------
 // A binary heap of task references, earliest first.
 
 function deadlineAt(view: HeapView, scheduler: Scheduler, index: number): Task {
@@ -382,13 +395,19 @@ function siftDown(tx: Transaction, scheduler: Scheduler, from: number, task: Tas
 function removeDeadline(tx: Transaction, scheduler: Scheduler, task: Task): void {
   const index = Task.timerIndex.get(tx, task) - 1;
   const count = Scheduler.heapCount.get(tx, scheduler) - 1;
-  assert(index >= 0 && index <= count && deadlineAt(tx, scheduler, index) === task, "deadline heap out of order");
+  assert(
+    index >= 0 && index <= count && deadlineAt(tx, scheduler, index) === task,
+    "deadline heap out of order",
+  );
   const last = deadlineAt(tx, scheduler, count);
   Scheduler.heapCount.set(tx, scheduler, count);
   Task.timerIndex.set(tx, task, 0);
   tx.store(Scheduler.heapAt.get(tx, scheduler) + count, 0);
   if (last === task) return;
-  if (index > 0 && Task.wakeAt.get(tx, deadlineAt(tx, scheduler, (index - 1) >> 1)) > Task.wakeAt.get(tx, last)) {
+  if (
+    index > 0 &&
+    Task.wakeAt.get(tx, deadlineAt(tx, scheduler, (index - 1) >> 1)) > Task.wakeAt.get(tx, last)
+  ) {
     siftUp(tx, scheduler, index, last);
   } else siftDown(tx, scheduler, index, last);
 }

@@ -12,7 +12,8 @@ export function nodeHost(): Host {
       fill: (bytes) => {
         // Random bytes are not made in shared memory.
         const own = new Uint8Array(bytes.length);
-        for (let at = 0; at < own.length; at += 65536) webcrypto.getRandomValues(own.subarray(at, at + 65536));
+        for (let at = 0; at < own.length; at += 65536)
+          webcrypto.getRandomValues(own.subarray(at, at + 65536));
         bytes.set(own);
       },
     },

@@ -6,6 +6,7 @@
  * time. Whoever runs the machine advances it when nothing else can happen (`advanceTo`).
  */
 
+import { type Random, seededRandom } from "../../base/random.ts";
 import type { Host, HostClock, HostEntropy, HostParking } from "../contract.ts";
 
 /** Where the simulated clocks begin. The wall clock shows 2025-01-01 00:00:00 UTC. */
@@ -37,25 +38,17 @@ export class SimulatedClock implements HostClock {
 export class SeededEntropy implements HostEntropy {
   readonly #seed: number;
   readonly #fixed: boolean;
-  #state: number;
+  #random: Random;
 
   constructor(seed: number, options: { readonly fixed?: boolean } = {}) {
-    this.#seed = seed >>> 0 || 1;
-    this.#state = this.#seed;
+    this.#seed = seed;
     this.#fixed = options.fixed ?? false;
+    this.#random = seededRandom(seed);
   }
 
   fill(bytes: Uint8Array): void {
-    if (this.#fixed) this.#state = this.#seed;
-    for (let i = 0; i < bytes.length; i++) bytes[i] = this.#next() & 0xff;
-  }
-
-  /** mulberry32. */
-  #next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
+    if (this.#fixed) this.#random = seededRandom(this.#seed);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = this.#random.below(256);
   }
 }
 

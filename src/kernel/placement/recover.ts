@@ -27,12 +27,37 @@ export function recoverRequest(
   thread: number,
   isDead: (thread: number) => boolean,
 ): boolean {
+  return withStillSlot(tx, thread, isDead, () => undoSlot(tx));
+}
+
+/**
+ * The part of {@link recoverRequest} that others wait for: undoes what is not committed and frees the locks.
+ * It takes no lock, so whoever waits for one of a dead thread's locks may call it, in the middle of a
+ * transaction of its own; the rest is left to the warden, who holds nothing.
+ */
+export function releaseRequest(
+  tx: Transaction,
+  thread: number,
+  isDead: (thread: number) => boolean,
+): boolean {
+  return withStillSlot(tx, thread, isDead, () => {
+    if (tx.words[tx.slotAt + SLOT.holder] !== 0) tx.undo();
+  });
+}
+
+/** Does `work` as the one recoverer of the slot, once no thread works in it any more; false if some may. */
+function withStillSlot(
+  tx: Transaction,
+  thread: number,
+  isDead: (thread: number) => boolean,
+  work: () => void,
+): boolean {
   if (!claimRecovery(tx, thread, isDead)) return false;
   const owner = slotOwner(tx);
   const ours = owner === 0 || owner === thread || isDead(owner);
   const lent = ours && tx.words[tx.slotAt + SLOT.call] !== 0;
   const still = ours && (!lent || reclaim(tx, tx.slotIndex, 0, owner, isDead));
-  if (still) undoSlot(tx);
+  if (still) work();
   yieldRecovery(tx);
   return still;
 }

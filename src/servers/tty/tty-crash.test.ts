@@ -60,7 +60,9 @@ describe("crash loop", () => {
     "give the terminal up": { run: (p) => order(p, p.slave, "TIOCNOTTY") },
     "close the master": { run: ({ tx, master }) => dropFile(tx, master) },
     "close the slave, the last end": {
-      prepare: ({ tx, master }) => void request(tx, () => dropFile(tx, master)),
+      prepare: ({ tx, master }) => {
+        request(tx, () => dropFile(tx, master));
+      },
       run: ({ tx, slave }) => dropFile(tx, slave),
     },
   };

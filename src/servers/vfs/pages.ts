@@ -14,10 +14,12 @@
  *     its repetition writes them all.
  */
 
-import { errno } from "../../base/errno.ts";
+import { Errno, errno } from "../../base/errno.ts";
+import { liveRecords } from "../../heap/check.ts";
 import type { HeapView } from "../../heap/heap.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import { blockFrame } from "./blocks.ts";
+import { abandon } from "../../kernel/block-io.ts";
+import { blockFrame, reclaimBlocks } from "./blocks.ts";
 import { readTail } from "./image.ts";
 import { markChanged } from "./inodes.ts";
 import { allocateFrame, copyFrame, dropFrame, frameReferences, memoryLayout } from "./page-frames.ts";
@@ -32,7 +34,7 @@ import {
   setPage,
 } from "./radix.ts";
 import { FILE_SYSTEM, FileSystem, Inode, INODE } from "./records.ts";
-import { lockInAnyOrder } from "./state.ts";
+import { lockInAnyOrder, noteRetry } from "./state.ts";
 
 export const PAGE_BYTES = 4096;
 
@@ -96,7 +98,7 @@ export function bringTail(tx: Transaction, inode: Inode): void {
 /** Puts a fresh frame, with anything in it, at page `index`, in place of what was there. */
 function newPage(tx: Transaction, inode: Inode, index: number): number {
   limitPages(tx, inode);
-  const frame = allocateFrame(tx);
+  const frame = takeFrame(tx, inode);
   const old = setPage(tx, rootField(Inode.pages, inode), index, pageWord(frame));
   if (old === 0) {
     Inode.pageCount.add(tx, inode, 1);
@@ -107,6 +109,31 @@ function newPage(tx: Transaction, inode: Inode, index: number): number {
   }
   return frame;
 }
+
+/**
+ * A frame. If there is none, the transaction is abandoned, clean pages of images are given back, and the request
+ * runs again; if that gave nothing, it fails.
+ */
+function takeFrame(tx: Transaction, inode: Inode): number {
+  try {
+    return allocateFrame(tx);
+  } catch (error) {
+    if (error !== errno.ENOMEM) throw error;
+  }
+  return abandon(tx, () => {
+    let freed = 0;
+    for (const fileSystem of liveRecords(tx, FileSystem.schema)) {
+      if (freed < RECLAIMED && FileSystem.blocksPresent.get(tx, fileSystem) > 0) {
+        if (FileSystem.kind.get(tx, fileSystem) === FILE_SYSTEM.IMAGE)
+          freed += reclaimBlocks(tx, fileSystem, RECLAIMED);
+      }
+    }
+    // Not the ENOMEM after which a write counts what it has done: that is undone already.
+    if (freed === 0) throw new Errno("ENOMEM", errno.ENOMEM.code);
+    noteRetry(tx, Inode.lockReleased.at(inode));
+  });
+}
+const RECLAIMED = 64;
 
 /** A memory file system with a limit says ENOSPC before the machine's memory is used up. */
 function limitPages(tx: Transaction, inode: Inode): void {

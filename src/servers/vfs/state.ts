@@ -50,6 +50,13 @@ export function lockVfs(tx: Transaction): VfsState {
 /** First inode number that a file made since boot gets, so that it is none of an image's. */
 export const FIRST_NEW_INO = 0x4000_0000;
 
+/** Notes a wait for `condition` as if it had been signalled since: the request runs again at once. */
+export function noteRetry(tx: Transaction, condition: HeapAddr): void {
+  noteWait(tx, condition);
+  const noted = tx.slotAt + SLOT.waits + (tx.words[tx.slotAt + SLOT.waitCount]! - 1) * 2 + 1;
+  tx.words[noted] = (tx.words[noted]! - 1) | 0;
+}
+
 /**
  * Takes a lock of an inode or a file system although others that rank after it may be held already: faulting in
  * a range of user memory needs pages of several files, in any order. If it is taken by somebody else just now
@@ -61,10 +68,7 @@ export function lockInAnyOrder(tx: Transaction, word: HeapAddr, rank: number, co
     const last = tx.slotAt + SLOT.main + LOG_HEAD.list + (tx.locksHeld - 1) * 2;
     const [heldWord, heldRank] = [tx.words[last]!, tx.words[last + 1]!];
     if (heldRank > rank || (heldRank === rank && heldWord >= word)) {
-      noteWait(tx, condition);
-      // As if the condition had been signalled since: there is nothing to wait for but another try.
-      const noted = tx.slotAt + SLOT.waits + (tx.words[tx.slotAt + SLOT.waitCount]! - 1) * 2 + 1;
-      tx.words[noted] = (tx.words[noted]! - 1) | 0;
+      noteRetry(tx, condition);
       throw WOULD_BLOCK;
     }
   }
