@@ -16,7 +16,8 @@ import { SLOT } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { high, low, signed, unsigned, X } from "./registers.ts";
 import { noteWait, WOULD_BLOCK } from "./request.ts";
-import { Process, Task } from "./task.ts";
+import type { Process } from "./task.ts";
+import { Task } from "./task.ts";
 import { threadOf } from "./thread.ts";
 
 /** What a handler returns when it has set the registers itself (rt_sigreturn, execve). */

@@ -37,11 +37,35 @@ export const File = defineRecord("file", {
 export type File = Ref<"file">;
 
 /** Kinds of open file. The number is kept in the record: append only. */
-export const FILE_KINDS = ["none", "inode", "directory", "pipe", "fifo", "tty", "device", "proc", "path", "host", "host-stream"] as const;
+export const FILE_KINDS = [
+  "none",
+  "inode",
+  "directory",
+  "pipe",
+  "fifo",
+  "tty",
+  "device",
+  "proc",
+  "path",
+  "host",
+  "host-stream",
+] as const;
 export type FileKindName = (typeof FILE_KINDS)[number];
 
 /** Poll events, as poll(2) has them. */
-export const POLL = { IN: 1, PRI: 2, OUT: 4, ERR: 8, HUP: 16, NVAL: 32, RDNORM: 64, RDBAND: 128, WRNORM: 256, WRBAND: 512, RDHUP: 0x2000 } as const;
+export const POLL = {
+  IN: 1,
+  PRI: 2,
+  OUT: 4,
+  ERR: 8,
+  HUP: 16,
+  NVAL: 32,
+  RDNORM: 64,
+  RDBAND: 128,
+  WRNORM: 256,
+  WRBAND: 512,
+  RDHUP: 0x2000,
+} as const;
 
 /**
  * What a kind of file does. All run inside the caller's transaction, take their own locks, and may throw

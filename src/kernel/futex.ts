@@ -104,7 +104,14 @@ function isFor(view: HeapView, waiter: FutexWaiter, key: FutexKey, bitset: numbe
  * Enqueues the task as a waiter unless the word no longer holds `expected`: then EAGAIN. `physical` is where
  * the word lies.
  */
-export function enqueueFutex(tx: Transaction, task: Task, key: FutexKey, physical: number, expected: number, bitset: number): void {
+export function enqueueFutex(
+  tx: Transaction,
+  task: Task,
+  key: FutexKey,
+  physical: number,
+  expected: number,
+  bitset: number,
+): void {
   const bucket = bucketOf(tx, key);
   const waiter = FutexWaiter.allocate(tx);
   lockBucket(tx, bucket);
@@ -159,7 +166,13 @@ export function wakeFutex(tx: Transaction, key: FutexKey, count: number, bitset:
 /** Most waiters that one transaction wakes: the bound of rule R3. */
 const WAKES_MAX = 100;
 
-function wakeInBucket(tx: Transaction, bucket: HeapAddr, key: FutexKey, count: number, bitset: number): number {
+function wakeInBucket(
+  tx: Transaction,
+  bucket: HeapAddr,
+  key: FutexKey,
+  count: number,
+  bitset: number,
+): number {
   let woken = 0;
   let waiter = tx.words[bucket + 1]! as FutexWaiter;
   while (waiter !== 0 && woken < Math.min(count, WAKES_MAX)) {
@@ -192,7 +205,8 @@ export function requeueFutex(
   const target = bucketOf(tx, to);
   lockBucket(tx, Math.min(source, target));
   if (source !== target) lockBucket(tx, Math.max(source, target));
-  if (expected !== undefined && Atomics.load(tx.memory, physical >>> 2) !== (expected | 0)) throw errno.EAGAIN;
+  if (expected !== undefined && Atomics.load(tx.memory, physical >>> 2) !== (expected | 0))
+    throw errno.EAGAIN;
   let done = wakeInBucket(tx, source, from, wake, FUTEX_BITSET_ALL);
   let moved = 0;
   let waiter = tx.words[source + 1]! as FutexWaiter;
@@ -216,25 +230,32 @@ export function requeueFutex(
 
 registerInvariant({
   id: "X1",
-  statement: "a futex waiter is on its bucket's list if and only if it is not woken, and its task refers to it",
+  statement:
+    "a futex waiter is on its bucket's list if and only if it is not woken, and its task refers to it",
   check(view, report) {
     const at = view.root("futexes");
     if (at === 0) return;
     const listed = new Set<number>();
     for (let i = 0; i < BUCKETS; i++) {
       const bucket = at + i * BUCKET_WORDS;
-      for (let waiter = view.words[bucket + 1]! as FutexWaiter; waiter !== 0; waiter = nextWaiter(view, waiter)) {
+      for (
+        let waiter = view.words[bucket + 1]! as FutexWaiter;
+        waiter !== 0;
+        waiter = nextWaiter(view, waiter)
+      ) {
         if (listed.has(waiter)) {
           report(`bucket ${i} runs in a circle`);
           break;
         }
         listed.add(waiter);
-        if (FutexWaiter.bucket.get(view, waiter) !== bucket) report(`waiter ${waiter} is in another bucket than it says`);
+        if (FutexWaiter.bucket.get(view, waiter) !== bucket)
+          report(`waiter ${waiter} is in another bucket than it says`);
       }
     }
     for (const waiter of liveRecords(view, FutexWaiter.schema)) {
       const woken = FutexWaiter.woken.get(view, waiter) !== 0;
-      if (woken === listed.has(waiter)) report(`waiter ${waiter}: woken ${woken}, listed ${listed.has(waiter)}`);
+      if (woken === listed.has(waiter))
+        report(`waiter ${waiter}: woken ${woken}, listed ${listed.has(waiter)}`);
       const task = FutexWaiter.task.get(view, waiter);
       if (Task.futexWaiter.get(view, task) !== waiter) report(`waiter ${waiter} is not its task's`);
     }

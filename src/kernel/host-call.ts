@@ -145,14 +145,13 @@ export function finishHostCall(tx: Transaction, record: HostCall, result: number
   tx.afterCommit(REDO.notify, finishedAt(tx));
 }
 
-// --- the host's side ------------------------------------------------------------------------------------------
-
 /** Takes a free record; undefined if all are in use. Any thread of the host may ask. */
 export function takeHostCall(view: HeapView): HostCall | undefined {
   for (let i = 0; i < HOST_CALLS; i++) {
     const record = hostCallOf(view, i);
     const at = HostCall.state.at(record);
-    if (Atomics.compareExchange(view.words, at, CALL_STATE.FREE, CALL_STATE.FILLING) === CALL_STATE.FREE) return record;
+    if (Atomics.compareExchange(view.words, at, CALL_STATE.FREE, CALL_STATE.FILLING) === CALL_STATE.FREE)
+      return record;
   }
   return undefined;
 }
@@ -187,4 +186,3 @@ export function hostCallResult(view: HeapView, record: HostCall): number {
 export function freeHostCall(view: HeapView, record: HostCall): void {
   Atomics.store(view.words, HostCall.state.at(record), CALL_STATE.FREE);
 }
-

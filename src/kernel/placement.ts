@@ -54,7 +54,7 @@ export function defineServer<
     operations: { ...operations },
     implementations: Object.entries(operations),
   };
-  servers.set(name, server as Server<unknown>);
+  servers.set(name, server);
   return server;
 }
 

@@ -30,7 +30,11 @@ export function armRealTimer(tx: Transaction, process: Process, at: number, inte
 }
 
 /** What is left until the timer expires and its interval, ns; 0 and 0 when it is disarmed. */
-export function realTimerOf(view: HeapView, process: Process, now: number): { left: number; interval: number } {
+export function realTimerOf(
+  view: HeapView,
+  process: Process,
+  now: number,
+): { left: number; interval: number } {
   const at = Process.realAt.get(view, process);
   return { left: at === 0 ? 0 : Math.max(0, at - now), interval: Process.realInterval.get(view, process) };
 }

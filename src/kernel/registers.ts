@@ -11,7 +11,20 @@ import type { HeapView, MemoryWord } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
 
 /** Integer registers by their ABI names. */
-export const X = { ra: 1, sp: 2, gp: 3, tp: 4, a0: 10, a1: 11, a2: 12, a3: 13, a4: 14, a5: 15, a6: 16, a7: 17 } as const;
+export const X = {
+  ra: 1,
+  sp: 2,
+  gp: 3,
+  tp: 4,
+  a0: 10,
+  a1: 11,
+  a2: 12,
+  a3: 13,
+  a4: 14,
+  a5: 15,
+  a6: 16,
+  a7: 17,
+} as const;
 
 /** Low word of x`index`. */
 export function low(view: HeapView, registers: MemoryWord, index: number): number {

@@ -12,7 +12,6 @@ import type { HeapAddr, HeapView } from "../heap/heap.ts";
 import { PATH_BYTES, SEGMENTS_MAX, SLOT, WAITS_MAX } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
 
-// --- segments: where user bytes lie --------------------------------------------------------------------
 //
 // A segment is a run of bytes in the guest memory: physical address and length. The kernel fills the list
 // from user addresses before any lock is taken (rule R9); servers copy through it, last of all. Physical
@@ -28,7 +27,7 @@ export function addSegment(tx: Transaction, pa: number, length: number): void {
   const w = tx.words;
   const count = w[tx.slotAt + SLOT.segmentCount]!;
   const at = tx.slotAt + SLOT.segments + count * 2;
-  if (count > 0 && (w[at - 2]! >>> 0) + w[at - 1]! === pa) {
+  if (count > 0 && pa === (w[at - 2]! >>> 0) + w[at - 1]!) {
     w[at - 1] = w[at - 1]! + length;
     return;
   }
@@ -42,7 +41,8 @@ export function addSegment(tx: Transaction, pa: number, length: number): void {
 export function segmentBytes(tx: Transaction): number {
   const w = tx.words;
   let total = 0;
-  for (let i = w[tx.slotAt + SLOT.segmentCount]! - 1; i >= 0; i--) total += w[tx.slotAt + SLOT.segments + i * 2 + 1]!;
+  for (let i = w[tx.slotAt + SLOT.segmentCount]! - 1; i >= 0; i--)
+    total += w[tx.slotAt + SLOT.segments + i * 2 + 1]!;
   return total;
 }
 
@@ -56,7 +56,12 @@ export function segmentRoom(tx: Transaction): number {
  * their beginning. The last step of an operation: user memory is not undone (rule R9).
  */
 export function copyToSegments(tx: Transaction, skip: number, pa: number, length: number): void {
-  walkSegments(tx, skip, length, (at, done, run) => void tx.memoryBytes.copyWithin(at, pa + done, pa + done + run));
+  walkSegments(
+    tx,
+    skip,
+    length,
+    (at, done, run) => void tx.memoryBytes.copyWithin(at, pa + done, pa + done + run),
+  );
 }
 
 /** Copies `length` bytes out of the segments, from `skip` bytes after their beginning, to `pa`. */
@@ -66,19 +71,27 @@ export function copyFromSegments(tx: Transaction, skip: number, pa: number, leng
 
 /** Copies `bytes` into the segments, `skip` bytes after their beginning. */
 export function bytesToSegments(tx: Transaction, skip: number, bytes: Uint8Array): void {
-  walkSegments(tx, skip, bytes.length, (at, done, run) => tx.memoryBytes.set(bytes.subarray(done, done + run), at));
+  walkSegments(tx, skip, bytes.length, (at, done, run) =>
+    tx.memoryBytes.set(bytes.subarray(done, done + run), at),
+  );
 }
 
 /** Copies out of the segments, from `skip` bytes after their beginning, until `bytes` is full. */
 export function bytesFromSegments(tx: Transaction, skip: number, bytes: Uint8Array): void {
-  walkSegments(tx, skip, bytes.length, (at, done, run) => bytes.set(tx.memoryBytes.subarray(at, at + run), done));
+  walkSegments(tx, skip, bytes.length, (at, done, run) =>
+    bytes.set(tx.memoryBytes.subarray(at, at + run), done),
+  );
 }
 
 /** Fills `length` bytes of the segments, from `skip` bytes after their beginning, with `value`. */
 export function fillSegments(tx: Transaction, skip: number, length: number, value: number): void {
   const first = tx.slotAt + SLOT.segments;
   // The usual case, without the closure: few bytes, all in the first segment.
-  if (length <= 64 && skip + length <= tx.words[first + 1]! && tx.words[tx.slotAt + SLOT.segmentCount] !== 0) {
+  if (
+    length <= 64 &&
+    skip + length <= tx.words[first + 1]! &&
+    tx.words[tx.slotAt + SLOT.segmentCount] !== 0
+  ) {
     const from = (tx.words[first]! >>> 0) + skip;
     for (let i = 0; i < length; i++) tx.memoryBytes[from + i] = value;
     return;
@@ -111,8 +124,6 @@ export function walkSegments(
   assert(done === length, "segments shorter than the copy");
 }
 
-// --- waits: conditions of the first kind of wait (rule R1, retry) --------------------------------------
-
 /** Thrown by an operation that cannot go on; the request is rolled back and waits for what it has noted. */
 export const WOULD_BLOCK: { readonly wouldBlock: true } = { wouldBlock: true };
 
@@ -139,8 +150,6 @@ export function waitFor(tx: Transaction, condition: HeapAddr): typeof WOULD_BLOC
   noteWait(tx, condition);
   return WOULD_BLOCK;
 }
-
-// --- paths ---------------------------------------------------------------------------------------------
 
 /** Byte offset in `view.bytes` of the request's path `which` (0 or 1); PATH_BYTES long. */
 export function pathAt(tx: Transaction, which: number): number {

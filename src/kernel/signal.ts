@@ -26,9 +26,37 @@ import { nudgeTask } from "./scheduler.ts";
 import { ATTENTION, LIFE, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
 
 export const SIG = {
-  HUP: 1, INT: 2, QUIT: 3, ILL: 4, TRAP: 5, ABRT: 6, BUS: 7, FPE: 8, KILL: 9, USR1: 10, SEGV: 11, USR2: 12,
-  PIPE: 13, ALRM: 14, TERM: 15, STKFLT: 16, CHLD: 17, CONT: 18, STOP: 19, TSTP: 20, TTIN: 21, TTOU: 22, URG: 23,
-  XCPU: 24, XFSZ: 25, VTALRM: 26, PROF: 27, WINCH: 28, IO: 29, PWR: 30, SYS: 31,
+  HUP: 1,
+  INT: 2,
+  QUIT: 3,
+  ILL: 4,
+  TRAP: 5,
+  ABRT: 6,
+  BUS: 7,
+  FPE: 8,
+  KILL: 9,
+  USR1: 10,
+  SEGV: 11,
+  USR2: 12,
+  PIPE: 13,
+  ALRM: 14,
+  TERM: 15,
+  STKFLT: 16,
+  CHLD: 17,
+  CONT: 18,
+  STOP: 19,
+  TSTP: 20,
+  TTIN: 21,
+  TTOU: 22,
+  URG: 23,
+  XCPU: 24,
+  XFSZ: 25,
+  VTALRM: 26,
+  PROF: 27,
+  WINCH: 28,
+  IO: 29,
+  PWR: 30,
+  SYS: 31,
 } as const;
 export const SIGNALS_MAX = 64;
 const REALTIME_FIRST = 32;
@@ -42,7 +70,12 @@ export const ILL = { ILLOPC: 1 } as const;
 export const TRAP = { BRKPT: 1 } as const;
 
 export const SA = {
-  NOCLDSTOP: 1, NOCLDWAIT: 2, SIGINFO: 4, ONSTACK: 0x0800_0000, RESTART: 0x1000_0000, NODEFER: 0x4000_0000,
+  NOCLDSTOP: 1,
+  NOCLDWAIT: 2,
+  SIGINFO: 4,
+  ONSTACK: 0x0800_0000,
+  RESTART: 0x1000_0000,
+  NODEFER: 0x4000_0000,
   RESETHAND: 0x8000_0000 | 0,
 } as const;
 export const SIG_DFL = 0;
@@ -57,7 +90,18 @@ const set = (...signals: number[]): number => signals.reduce((bits, signal) => b
 
 const DEFAULT_IGNORE = set(SIG.CHLD, SIG.CONT, SIG.URG, SIG.WINCH);
 const DEFAULT_STOP = set(SIG.STOP, SIG.TSTP, SIG.TTIN, SIG.TTOU);
-const DEFAULT_CORE = set(SIG.QUIT, SIG.ILL, SIG.TRAP, SIG.ABRT, SIG.BUS, SIG.FPE, SIG.SEGV, SIG.XCPU, SIG.XFSZ, SIG.SYS);
+const DEFAULT_CORE = set(
+  SIG.QUIT,
+  SIG.ILL,
+  SIG.TRAP,
+  SIG.ABRT,
+  SIG.BUS,
+  SIG.FPE,
+  SIG.SEGV,
+  SIG.XCPU,
+  SIG.XFSZ,
+  SIG.SYS,
+);
 const SYNCHRONOUS = set(SIG.SEGV, SIG.BUS, SIG.ILL, SIG.TRAP, SIG.FPE, SIG.SYS);
 const UNBLOCKABLE = set(SIG.KILL, SIG.STOP);
 
@@ -80,7 +124,11 @@ export function handlerOf(view: HeapView, handlers: SignalHandlers, signal: numb
 }
 
 /** The whole action of `signal`, without the old mask. */
-export function actionOf(view: HeapView, handlers: SignalHandlers, signal: number): Omit<SignalAction, "oldMaskLow" | "oldMaskHigh"> {
+export function actionOf(
+  view: HeapView,
+  handlers: SignalHandlers,
+  signal: number,
+): Omit<SignalAction, "oldMaskLow" | "oldMaskHigh"> {
   const at = (signal - 1) * ACTION.words;
   const actions = SignalHandlers.actions;
   return {
@@ -105,10 +153,20 @@ export function isBlocked(view: HeapView, task: Task, signal: number): boolean {
 
 /** A plain SignalInfo. */
 export function signalInfo(signal: number, code: number, rest: Partial<SignalInfo> = {}): SignalInfo {
-  return { signal, code, errno: 0, pid: 0, uid: 0, status: 0, address: 0, valueLow: 0, valueHigh: 0, timer: 0, ...rest };
+  return {
+    signal,
+    code,
+    errno: 0,
+    pid: 0,
+    uid: 0,
+    status: 0,
+    address: 0,
+    valueLow: 0,
+    valueHigh: 0,
+    timer: 0,
+    ...rest,
+  };
 }
-
-// --- sending ------------------------------------------------------------------------------------------------
 
 /**
  * Sends a signal to a process: any of its tasks may take it. A real-time signal is queued and throws EAGAIN
@@ -205,7 +263,8 @@ function prepare(tx: Transaction, process: Process, signal: number): void {
         nudgeTask(tx, task);
       }
     }
-  } else if (signal < REALTIME_FIRST && (DEFAULT_STOP & bit(signal)) !== 0) discard(tx, process, bit(SIG.CONT));
+  } else if (signal < REALTIME_FIRST && (DEFAULT_STOP & bit(signal)) !== 0)
+    discard(tx, process, bit(SIG.CONT));
 }
 
 /** Takes the standard signals in `bits` off everything that is pending. */
@@ -262,8 +321,6 @@ export function raiseAttention(tx: Transaction, task: Task, bits: number): void 
   nudgeTask(tx, task);
 }
 
-// --- taking -------------------------------------------------------------------------------------------------
-
 /** Signals that the task could take now, as two words. */
 export function deliverable(view: HeapView, task: Task, word: number): number {
   const process = Task.process.get(view, task);
@@ -296,7 +353,8 @@ function isOwn(view: HeapView, task: Task, signal: number): boolean {
 /** The record of the oldest queued `signal` from `first` on, or none. */
 function findQueued(view: HeapView, first: QueuedSignal, signal: number): QueuedSignal {
   let record = first;
-  while (record !== 0 && QueuedSignal.signal.get(view, record) !== signal) record = next(view, QueuedSignal.links, record);
+  while (record !== 0 && QueuedSignal.signal.get(view, record) !== signal)
+    record = next(view, QueuedSignal.links, record);
   return record;
 }
 
@@ -305,7 +363,11 @@ export function infoOf(view: HeapView, task: Task, signal: number): SignalInfo {
   const process = Task.process.get(view, task);
   const own = isOwn(view, task, signal);
   if (own || signal >= REALTIME_FIRST) {
-    const record = findQueued(view, own ? Task.queue.first(view, task) : Process.queue.first(view, process), signal);
+    const record = findQueued(
+      view,
+      own ? Task.queue.first(view, task) : Process.queue.first(view, process),
+      signal,
+    );
     if (record === 0) return signalInfo(signal, SI.KERNEL);
     return signalInfo(signal, QueuedSignal.code.get(view, record), {
       errno: QueuedSignal.errno.get(view, record),
@@ -353,8 +415,6 @@ export function takeSignal(tx: Transaction, task: Task, signal: number): boolean
   Process.pending.set(tx, process, word, pending & ~bit(signal));
   return true;
 }
-
-// --- masks --------------------------------------------------------------------------------------------------
 
 /** Sets the task's mask and sees whether that makes a pending signal deliverable. */
 export function setMask(tx: Transaction, task: Task, lowBits: number, highBits: number): void {

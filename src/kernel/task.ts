@@ -18,7 +18,19 @@
  *   P4  A task number (register file) belongs to exactly one live task or to the free stack.
  */
 
-import { condition, defineRecord, i32, i64, link, list, lock, ref, type Ref, u32, words } from "../heap/record.ts";
+import {
+  condition,
+  defineRecord,
+  i32,
+  i64,
+  link,
+  list,
+  lock,
+  ref,
+  type Ref,
+  u32,
+  words,
+} from "../heap/record.ts";
 
 /** Run states of a task. */
 export const RUN = {
