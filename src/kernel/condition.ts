@@ -8,7 +8,7 @@
  *     waiter                                    waker
  *     ------                                    -----
  *     runs, finds "not yet", notes the counter  changes the state and the counter, commits
- *     rolls back, releases all locks            after commit: looks for waiters, makes them runnable
+ *     rolls back, releases all locks            looks for waiters; makes them runnable after its commit
  *     registers as waiter; reads the counter
  *     again; sleeps only if it is the same
  *
@@ -28,5 +28,7 @@ export const CONDITION = { counter: 0, waiters: 1 } as const;
  */
 export function signalCondition(tx: Transaction, condition: HeapAddr): void {
   tx.store(condition, (tx.words[condition]! + 1) | 0);
-  tx.afterCommit(REDO.wake, condition);
+  // The atomic operation is the barrier between the change and the look. Who registers after it reads the new
+  // counter and does not sleep.
+  if (Atomics.or(tx.words, condition + CONDITION.waiters, 0) !== 0) tx.afterCommit(REDO.wake, condition);
 }
