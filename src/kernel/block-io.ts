@@ -50,7 +50,7 @@ import {
 import { LOCK_RANK } from "../base/lock-order.ts";
 import { liveRecords, registerInvariant } from "../heap/check.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../heap/heap.ts";
-import { REDO } from "../heap/layout.ts";
+import { REDO, SLOT } from "../heap/layout.ts";
 import { defineRecord, i32, type Ref, u32, words } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { signalCondition } from "./condition.ts";
@@ -260,6 +260,7 @@ export function abandon(tx: Transaction, start: (tx: Transaction) => void): neve
   clearWaits(tx);
   start(tx);
   tx.commit();
+  tx.words[tx.slotAt + SLOT.diskWait] = 1;
   throw WOULD_BLOCK;
 }
 

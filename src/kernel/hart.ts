@@ -299,7 +299,7 @@ export class HartLoop {
         return;
       } catch (error) {
         if (error === WOULD_BLOCK) {
-          if (this.#park(task)) return;
+          if (this.#park(task, true)) return;
           continue;
         }
         const failed = this.#failed(error, operation, failures);
@@ -361,6 +361,9 @@ export class HartLoop {
     const { call, tx } = this;
     const w = tx.words;
     w[this.#inUserAt] = 0;
+    // What an earlier call may have noted and not used.
+    w[tx.slotAt + SLOT.deadline] = 0;
+    w[tx.slotAt + SLOT.deadline + 1] = 0;
     const handler = this.#handlers[tx.memory[call.registers + NUMBER_WORD]!];
     if (handler === undefined || this.#trace !== undefined) return this.#slowCall(undefined);
     const { task } = call;
@@ -421,7 +424,7 @@ export class HartLoop {
       const reason = error;
       error = undefined;
       if (reason === WOULD_BLOCK) {
-        if (this.#park(task)) return undefined;
+        if (this.#park(task, this.parts.personality.isInterruptible(call))) return undefined;
       } else if (reason === NEEDS_FAULT && ++faults < FAULTS_MAX) {
         tx.rollback();
         if (!this.#obtain(task, reason)) return undefined;
@@ -478,18 +481,31 @@ export class HartLoop {
     return ++failures.crashes >= ATTEMPTS || failures.deaths >= SERVER_DEATHS ? errno.EIO : undefined;
   }
 
+  /** Parks the task until what is on its way from the host has come: no signal but a fatal one ends that. */
+  #parkForDisk(task: Task): boolean {
+    const { tx } = this;
+    tx.words[tx.slotAt + SLOT.diskWait] = 0;
+    const parked = parkTask(tx, this.hart, task, 0, false);
+    clearWaits(tx);
+    clearSegments(tx);
+    if (parked) leaveSpace(tx);
+    return parked || (Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0;
+  }
+
   /** Parks the task in its call; false if the call must run again at once. True also if a signal interrupts. */
-  #park(task: Task): boolean {
+  #park(task: Task, interruptible: boolean): boolean {
     const { tx } = this;
     const w = tx.words;
     tx.rollback();
+    if (w[tx.slotAt + SLOT.diskWait] !== 0) return this.#parkForDisk(task);
     const at = tx.slotAt + SLOT.deadline;
     const deadline = w[at + 1]! * 0x1_0000_0000 + (w[at]! >>> 0);
     if (deadline !== 0 && Task.deadline.get(tx, task) !== deadline) Task.deadline.set(tx, task, deadline);
-    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, IN_CALL.WAITING);
+    const inCall = interruptible ? IN_CALL.WAITING : IN_CALL.UNINTERRUPTIBLE;
+    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, inCall);
     tx.commit();
     const wakeAt = deadline >= Number.MAX_SAFE_INTEGER ? 0 : deadline;
-    const parked = parkTask(tx, this.hart, task, wakeAt, true);
+    const parked = parkTask(tx, this.hart, task, wakeAt, interruptible);
     clearWaits(tx);
     clearSegments(tx);
     w[at] = 0;
@@ -561,6 +577,7 @@ export class HartLoop {
     let missing = lack;
     for (;;) {
       if (missing === WOULD_BLOCK) {
+        tx.words[tx.slotAt + SLOT.diskWait] = 0;
         const parked = parkTask(tx, this.hart, task, 0, false);
         clearWaits(tx);
         if (parked) {

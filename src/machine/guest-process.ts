@@ -101,7 +101,7 @@ export class RunningProcess implements GuestProcess {
               )
               .catch((error: unknown) => {
                 // A terminal whose slave is gone reads as EIO: the end.
-                if (error instanceof HostCallError) return new Uint8Array(0);
+                if (this.#ends.isTerminal && error instanceof HostCallError) return new Uint8Array(0);
                 throw error;
               }),
           );
