@@ -46,7 +46,7 @@ function differences(got: string, want: string): string[] {
 }
 
 const isKnown = (program: GuestProgram, line: string): boolean =>
-  program.qemuUserDiffers === "all" ||
+  program.qemuUserDiffers !== "all" &&
   (program.qemuUserDiffers ?? []).some((start) =>
     line.replace(/^(lost|new) (ok|FAIL|note) /, "").startsWith(start),
   );
@@ -75,10 +75,15 @@ async function record(image: string, programs: readonly GuestProgram[]): Promise
 }
 
 async function check(image: string, programs: readonly GuestProgram[]): Promise<number> {
-  await using runner = chrootRunner(image);
+  await using runner = await chrootRunner(image);
   let failed = 0;
   let known = 0;
+  let skipped = 0;
   for (const program of programs) {
+    if (program.qemuUserDiffers === "all") {
+      skipped += 1;
+      continue;
+    }
     const want = readFileSync(expectedFile(program), "utf8");
     const outcome = await runner
       .run(requestFor(program))
@@ -89,10 +94,10 @@ async function check(image: string, programs: readonly GuestProgram[]): Promise<
     const ended = outcome.exitCode === program.exitCode || program.qemuUserDiffers !== undefined;
     if (unknown.length === 0 && ended) continue;
     failed += 1;
-    console.log(`FAIL ${program.name} (exit ${outcome.exitCode})\n  ${unknown.slice(0, 20).join("\n  ")}`);
+    console.log(`FAIL ${program.name} (exit ${outcome.exitCode})\n  ${unknown.slice(0, 40).join("\n  ")}`);
   }
   console.log(`${known} differing lines are known faults of qemu-user`);
-  console.log(`${programs.length - failed} passed, ${failed} failed`);
+  console.log(`${programs.length - failed - skipped} passed, ${failed} failed, ${skipped} skipped`);
   return failed;
 }
 

@@ -62,7 +62,7 @@ async function openOracle(): Promise<Oracle> {
   const image = await findImage(IMAGE);
   const root = mkdtempSync(path.join(tmpdir(), "coppice-image-"));
   execFileSync("mount", ["-t", "erofs", "-o", "loop,ro", image.path, root]);
-  const runner = chrootRunner(root);
+  const runner = await chrootRunner(root);
   return {
     runner,
     root,

@@ -12,7 +12,7 @@
  * riscv64 is there, and removed at the end.
  */
 
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -36,22 +36,41 @@ const MASK = String.raw`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff
 
 export class OracleUnavailable extends Error {}
 
-/** Registers qemu for riscv64 if nothing is; returns what undoes it. */
-export function registerBinfmt(): () => void {
+/** Held shared by every oracle that runs, so that the last one to end knows it. */
+const LOCK = "/run/lock/coppice-oracle";
+
+/** Registers qemu for riscv64 if nothing is; returns what undoes it once no other oracle runs. */
+export async function registerBinfmt(): Promise<() => void> {
   if (!existsSync(QEMU)) throw new OracleUnavailable(`${QEMU} is missing: install qemu-user-static`);
+  const holder = spawn("flock", ["--no-fork", "--shared", LOCK, "sh", "-c", "echo held; exec cat"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  await new Promise((resolve, reject) => {
+    holder.stdout.once("data", resolve);
+    holder.once("error", reject);
+  });
   if (!existsSync(`${BINFMT}/register`)) execFileSync("mount", ["-t", "binfmt_misc", "binfmt_misc", BINFMT]);
   const present = readdirSync(BINFMT).some(
     (name) =>
       name !== "register" && name !== "status" && readFileSync(`${BINFMT}/${name}`, "utf8").includes("f300"),
   );
-  if (present) return () => {};
   // P keeps argv[0]; O and C open the program with the kernel's own rights, so that set-uid and unreadable
   // programs work; F opens qemu now, so that the chroot need not contain it.
-  writeFileSync(`${BINFMT}/register`, `:${ENTRY}:M::${MAGIC}:${MASK}:${QEMU}:POCF`);
-  let registered = true;
+  if (!present) writeFileSync(`${BINFMT}/register`, `:${ENTRY}:M::${MAGIC}:${MASK}:${QEMU}:POCF`);
+  let held = true;
   return () => {
-    if (registered) writeFileSync(`${BINFMT}/${ENTRY}`, "-1");
-    registered = false;
+    if (!held) return;
+    held = false;
+    holder.kill("SIGKILL");
+    spawnSync("flock", [
+      "--exclusive",
+      "--wait",
+      "1",
+      LOCK,
+      "sh",
+      "-c",
+      `[ ! -e ${BINFMT}/${ENTRY} ] || echo -1 > ${BINFMT}/${ENTRY}`,
+    ]);
   };
 }
 
@@ -183,13 +202,13 @@ async function runProcess(
 }
 
 /** Compiles `enter` and returns the runner. `image` is the mounted root file system of the image. */
-export function chrootRunner(image: string): Runner & AsyncDisposable {
+export async function chrootRunner(image: string): Promise<Runner & AsyncDisposable> {
   if (process.getuid?.() !== 0) throw new OracleUnavailable("the oracle needs root");
   const folder = mkdtempSync(path.join(tmpdir(), "coppice-oracle-"));
   mkdirSync(folder, { recursive: true });
   const enter = path.join(folder, "enter");
   execFileSync("cc", ["-O1", "-static", "-o", enter, path.join(import.meta.dirname, "enter.c")]);
-  const unregister = registerBinfmt();
+  const unregister = await registerBinfmt();
   const onSignal = (): never => {
     unregister();
     process.exit(130);
