@@ -17,7 +17,7 @@ import { rowOf } from "../src/linux/table.ts";
 import { setterSites } from "./campaign/setter-sites.ts";
 
 const usage = `usage: node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind KIND] [--unreached]
-       node tools/campaign.ts kills [--kills N] [--seed N] [--harts N] [--programs A,B]
+       node tools/campaign.ts kills [--kills N] [--seed N] [--harts N] [--programs A,B] [--verbose]
 
 Crashes every system call at every store and compares what becomes of it with the run without a crash.
 
@@ -156,6 +156,7 @@ async function kills(argv: readonly string[]): Promise<boolean> {
       seed: { type: "string", default: "1" },
       harts: { type: "string", default: "2" },
       programs: { type: "string", default: WORKLOAD },
+      verbose: { type: "boolean", default: false },
     },
   });
   const binaries = path.resolve(import.meta.dirname, "../test/guest/bin");
@@ -166,8 +167,9 @@ async function kills(argv: readonly string[]): Promise<boolean> {
     harts: wholeNumber("harts", values.harts),
     parallel: 2,
     workload: values.programs.split(",").map((name) => ({ name, file: path.join(binaries, name), args: [] })),
-    onKill: (_kill, number) => {
-      if (number % 50 === 0) console.log(`${number} kills`);
+    onKill: (kill, number) => {
+      if (values.verbose) console.log(`${number}: ${kill.point} ${kill.site} ${kill.death ?? ""}`);
+      else if (number % 50 === 0) console.log(`${number} kills`);
     },
     onProblem: (text) => console.log(text.slice(0, 1000)),
   });
@@ -184,7 +186,7 @@ async function kills(argv: readonly string[]): Promise<boolean> {
   for (const { invariant, text } of report.violations.slice(0, 20)) console.log(`${invariant}: ${text}`);
   console.log(
     `\n${report.kills.length} kills, ${report.programs} programs run, ${report.wrong.length} of them wrong, ` +
-      `${report.violations.length} violations, ${report.crashes} failures by a bug, ` +
+      `${report.violations.length} violations, ${report.crashes} failures by a bug, ${report.accidents} harts ended by one, ` +
       `${((performance.now() - started) / 1000).toFixed(0)} s`,
   );
   return report.wrong.length === 0 && report.violations.length === 0;

@@ -66,8 +66,9 @@ export interface KillReport {
   readonly programs: number;
   readonly wrong: readonly string[];
   readonly violations: readonly Violation[];
-  /** Failures by a bug that the kernel has counted. */
+  /** Failures by a bug that the kernel has counted, and harts that a bug has ended. */
   readonly crashes: number;
+  readonly accidents: number;
 }
 
 const MEMORY_BYTES: number = 128 * 2 ** 20;
@@ -119,6 +120,8 @@ class KillMachine {
   });
   readonly calls: HostCalls;
   readonly files: GuestFiles;
+  /** Harts that died of a bug, not of a kill. */
+  #accidents = 0;
   readonly #closed: Promise<void>;
   #close: () => void = () => {};
 
@@ -251,7 +254,7 @@ class KillMachine {
   }
 
   /** Ends the machine and looks at what it leaves. */
-  async stop(): Promise<{ violations: readonly Violation[]; crashes: number }> {
+  async stop(): Promise<Pick<KillReport, "violations" | "crashes" | "accidents">> {
     stopMachine(this.#view);
     for (const { thread } of this.#harts) {
       const ended = new Promise<void>((resolve) => thread.onEnd(() => resolve()));
@@ -264,7 +267,7 @@ class KillMachine {
     for (let slot = FIRST_HART_SLOT; slot < FIRST_HART_SLOT + this.#harts.length; slot++) {
       Atomics.store(this.#view.words, this.#view.slot(slot) + SLOT.holder, 0);
     }
-    return { violations: checkHeap(this.#view), crashes: crashCount(this.#view) };
+    return { violations: checkHeap(this.#view), crashes: crashCount(this.#view), accidents: this.#accidents };
   }
 }
 
