@@ -171,12 +171,18 @@ function shed(tx: Transaction, inode: Inode): boolean {
   const root = rootField(Inode.pages, inode);
   if (root.get(tx) !== 0) {
     let taken = 0;
+    const fileSystem = Inode.fileSystem.get(tx, inode);
+    const limited = FileSystem.pagesMax.get(tx, fileSystem) !== 0;
+    if (limited) FileSystem.lock.acquire(tx, fileSystem);
     const release = (word: number): void => {
       taken++;
       releasePageNow(tx, word);
     };
     removePages(tx, root, 0, PAGES_AT_ONCE, release, freeNodeNow);
     Inode.pageCount.set(tx, inode, Inode.pageCount.get(tx, inode) - taken);
+    if (limited) {
+      FileSystem.blocksPresent.set(tx, fileSystem, FileSystem.blocksPresent.get(tx, fileSystem) - taken);
+    }
     return false;
   }
   assert(Inode.entries.isEmpty(tx, inode), "a directory ends with entries in it");
