@@ -6,8 +6,11 @@
 import { placeRoot, type HeapView } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
 
-/** Root "log": failures in all, then failures that were rolled back and tried again. */
+/** Root "log": counters. */
 const LOG_WORDS = 16;
+const LOG = { crashes: 0, harts: 1, servers: 2, wardens: 3 } as const;
+/** Threads whose ends are counted. */
+export type MortalRole = "harts" | "servers" | "wardens";
 
 /** Listener for the text of a crash: the thread's own, set at its start. Text is no state. */
 let listener: ((where: string, error: unknown) => void) | undefined;
@@ -32,4 +35,16 @@ export function recordCrash(tx: Transaction, where: string, error: unknown): voi
 export function crashCount(view: HeapView): number {
   const at = view.root("log");
   return at === 0 ? 0 : Atomics.load(view.words, at);
+}
+
+/** Counts the end of a thread that was not meant to end. */
+export function recordDeath(view: HeapView, role: MortalRole): void {
+  const at = view.root("log");
+  if (at !== 0) Atomics.add(view.words, at + LOG[role], 1);
+}
+
+/** Threads of a role that have ended so far and were replaced. */
+export function deathCount(view: HeapView, role: MortalRole): number {
+  const at = view.root("log");
+  return at === 0 ? 0 : Atomics.load(view.words, at + LOG[role]);
 }

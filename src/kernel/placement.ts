@@ -147,3 +147,8 @@ export function stopServer(view: HeapView, name: ServerName): void {
   Atomics.add(view.words, control + CONTROL.wake, 1);
   Atomics.notify(view.words, control + CONTROL.wake);
 }
+
+/** Calls that the thread of server `name` has taken so far. */
+export function callsServed(view: HeapView, name: ServerName): number {
+  return view.words[controlOf(view, serverIndex(name)) + CONTROL.beats]!;
+}

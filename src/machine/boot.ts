@@ -2,16 +2,13 @@
 
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { moduleExtension } from "../base/module-extension.ts";
 import { HeapView } from "../heap/heap.ts";
-import type { HostThread } from "../host/contract.ts";
 import { nodeHost } from "../host/node/host.ts";
-import { nodeThreads } from "../host/node/threads.ts";
 import { ImageError } from "../image/errors.ts";
 import { openImage } from "../image/image-file.ts";
 import { lookUpImage } from "../image/images.ts";
-import { crashCount } from "../kernel/ledger.ts";
-import { registerThread, ROLE } from "../kernel/placement/threads.ts";
+import { crashCount, deathCount } from "../kernel/ledger.ts";
+import { callsServed, SERVER_ORDER, workerServers } from "../kernel/placement.ts";
 import { HARTS_MAX } from "../kernel/scheduler.ts";
 import { buildTier0 } from "../riscv/tier0.ts";
 import { type WasmModule, WebAssembly } from "../riscv/wasm/api.ts";
@@ -24,16 +21,18 @@ import type {
   SpawnOptions,
   TimingReport,
 } from "./api.ts";
+import { Crew } from "./crew.ts";
 import { CoppiceError } from "./errors.ts";
 import { collectOutput } from "./exec.ts";
 import { GuestFiles } from "./guest-files.ts";
 import { RunningProcess } from "./guest-process.ts";
 import { HostCallError, HostCalls } from "./host-calls.ts";
 import { SPAWN_RESULT, type SpawnPayload } from "./host-spawn.ts";
-import { stopMachine } from "./life.ts";
+import { FAULT_BYTES } from "./fault-control.ts";
+import { MachineFaults } from "./faults.ts";
 import { createSystem, FIRST_HART_SLOT } from "./system.ts";
 import { createThread } from "./thread-context.ts";
-import type { ImageGrant, IoThreadData, WardenThreadData } from "./thread-data.ts";
+import type { ImageGrant, IoThreadData } from "./thread-data.ts";
 import { DEFAULT_PATH, environmentOf, resolveUser } from "./user.ts";
 
 const MEMORY_DEFAULT: number = 1024 * 2 ** 20;
@@ -43,6 +42,8 @@ const HEAP_BYTES: number = 128 * 2 ** 20;
 const TASKS_MAX = 4096;
 /** Time that a machine's processes have to end when it is closed, ms. */
 const SHUTDOWN_MS = 2000;
+/** Time without progress after which a thread of the machine counts as hung, ms. */
+const HANG_MS = 10_000;
 
 /** Tier 0 is the same for all machines of the process. */
 let tier0: WasmModule | undefined;
@@ -52,20 +53,39 @@ function tier0Module(): WasmModule {
   return tier0;
 }
 
-const entry = (name: string): URL => new URL(`./${name}${moduleExtension(import.meta.url)}`, import.meta.url);
-const wardenEntry = new URL(`./warden-thread${moduleExtension(import.meta.url)}`, import.meta.url);
-const ioEntry = new URL(`./io-thread${moduleExtension(import.meta.url)}`, import.meta.url);
+
+/** What tests and the fault campaign ask for besides. */
+export interface FaultOptions {
+  /** Whether threads can be stopped inside their transactions. It slows every store. */
+  readonly hooks: boolean;
+  /** Time without progress after which a thread counts as hung, ms. */
+  readonly hangMs?: number;
+}
 
 /** See `Boot` in api.ts. */
-export async function boot(options: BootOptions): Promise<Machine> {
+export function boot(options: BootOptions): Promise<Machine> {
+  return start(options);
+}
+
+/** A machine whose threads can be killed: for tests and the fault campaign. */
+export async function bootWithFaults(
+  options: BootOptions,
+  faultOptions: FaultOptions,
+): Promise<{ readonly machine: Machine; readonly faults: MachineFaults }> {
+  const machine = await start(options, faultOptions);
+  return { machine, faults: machine.faults };
+}
+
+async function start(options: BootOptions, faultOptions?: FaultOptions): Promise<RunningMachine> {
   const startedAt = performance.now();
   const memory = options.memory ?? MEMORY_DEFAULT;
   const harts = options.harts ?? 2;
   checkOptions(memory, harts, options.hostname ?? "coppice");
+  checkPlacement(options.placement ?? {});
   await checkMounts(options);
   const image = await findImage(options.image);
   options.signal?.throwIfAborted();
-  const machine = new RunningMachine(options, memory, harts, image, startedAt);
+  const machine = new RunningMachine(options, memory, harts, image, startedAt, faultOptions);
   try {
     await machine.start(options.signal);
     return machine;
@@ -96,6 +116,17 @@ function checkOptions(memory: number, harts: number, hostname: string): void {
       `"${hostname}" is not a host name`,
       "use up to 64 letters, digits, hyphens and dots",
     );
+  }
+}
+
+function checkPlacement(placement: Readonly<Record<string, string>>): void {
+  for (const [server, place] of Object.entries(placement)) {
+    if (!(SERVER_ORDER as readonly string[]).includes(server)) {
+      invalid("option placement", `there is no server "${server}"`, `name one of ${SERVER_ORDER.join(", ")}`);
+    }
+    if (place !== "caller" && place !== "worker") {
+      invalid(`placement of ${server}`, `"${place}" is not a placement`, "say caller or worker");
+    }
   }
 }
 
@@ -167,18 +198,25 @@ async function findImage(name: string): Promise<ImageGrant> {
 }
 
 interface ThreadMessage {
-  readonly kind: "ready" | "crash" | "strace" | "io-error" | "hart-died" | "hart-hung";
+  readonly kind: "ready" | "crash" | "strace" | "io-error" | "died" | "hung";
   readonly line?: string;
   readonly where?: string;
   readonly text?: string;
+  /** Hart or server. */
+  readonly target?: number | string;
+  readonly death?: string;
 }
+
+const nameOf = (target: number | string | undefined): string =>
+  typeof target === "number" ? `hart ${target}` : `server ${target}`;
 
 class RunningMachine implements Machine {
   readonly fs: GuestFiles;
   readonly #options: BootOptions;
   readonly #view: HeapView;
   readonly #calls: HostCalls;
-  readonly #threads: HostThread[] = [];
+  readonly #crew: Crew;
+  readonly faults: MachineFaults;
   readonly #closed: Promise<void>;
   readonly #startedAt: number;
   readonly #phases: { name: string; ms: number }[] = [];
@@ -187,7 +225,14 @@ class RunningMachine implements Machine {
   #close: () => void = () => undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(options: BootOptions, memory: number, harts: number, image: ImageGrant, startedAt: number) {
+  constructor(
+    options: BootOptions,
+    memory: number,
+    harts: number,
+    image: ImageGrant,
+    startedAt: number,
+    faultOptions: FaultOptions | undefined,
+  ) {
     this.#options = options;
     this.#startedAt = startedAt;
     this.#lastPhase = startedAt;
@@ -213,27 +258,28 @@ class RunningMachine implements Machine {
     this.fs = new GuestFiles(this.#calls);
     this.#phase("state");
 
-    const threads = nodeThreads({
-      warden: wardenEntry,
-      io: ioEntry,
-      hart: entry("hart-thread"),
-      server: wardenEntry,
-    });
     const module = tier0Module();
     this.#phase("interpreter");
     const ioData: IoThreadData = { ...buffers, images: [image],
       folders: (options.mounts ?? []).map(({ host, readOnly }) => ({ path: resolve(host), readOnly: readOnly === true })),
     };
-    const wardenData: WardenThreadData = {
-      ...buffers,
-      thread: registerThread(this.#view, ROLE.WARDEN),
-      harts,
-      firstSlot: FIRST_HART_SLOT,
-      module,
-      strace: options.strace !== undefined,
-    };
-    this.#watch(threads.start("warden", wardenData), "warden");
-    this.#watch(threads.start("io", ioData), "io");
+    const faults = faultOptions?.hooks === true ? new SharedArrayBuffer(FAULT_BYTES) : undefined;
+    this.#crew = new Crew({
+      view: this.#view,
+      warden: {
+        ...buffers,
+        harts,
+        firstSlot: FIRST_HART_SLOT,
+        module,
+        strace: options.strace !== undefined,
+        hangMs: faultOptions?.hangMs ?? HANG_MS,
+        ...(faults !== undefined && { faults }),
+      },
+      io: ioData,
+      hear: (message) => this.#hear(message as ThreadMessage),
+      onDeath: (role, error) => this.#report(`${role} thread ended: ${error?.stack ?? "no reason given"}`),
+    });
+    this.faults = new MachineFaults(this.#view, this.#crew, faults);
   }
 
   /** Mounts what every machine has. */
@@ -257,20 +303,13 @@ class RunningMachine implements Machine {
     this.#lastPhase = now;
   }
 
-  #watch(thread: HostThread, role: string): void {
-    this.#threads.push(thread);
-    thread.onMessage((message) => this.#hear(message as ThreadMessage));
-    thread.onEnd((error) => {
-      if (this.#closing === undefined && error !== undefined)
-        this.#report(`${role} thread: ${error.stack ?? error.message}`);
-    });
-  }
-
   #hear(message: ThreadMessage): void {
     if (message.kind === "strace") this.#options.strace?.(message.line ?? "");
     else if (message.kind === "crash") this.#report(`${message.where}: ${message.text}`);
     else if (message.kind === "io-error") this.#report(`I/O: ${message.text}`);
-    else if (message.kind === "hart-died") this.#report(`a hart died: ${message.text ?? ""}`);
+    else if (message.kind === "died") {
+      this.#report(`${nameOf(message.target)} died (${message.death ?? "nothing lost"}): ${message.text ?? ""}`);
+    } else if (message.kind === "hung") this.#report(`${nameOf(message.target)} hangs`);
   }
 
   /** Failures of the system's own code, which the guest does not see, are shown to developers who ask. */
@@ -345,7 +384,15 @@ class RunningMachine implements Machine {
   timing(): TimingReport {
     const phases = [...this.#phases, { name: "run", ms: performance.now() - this.#lastPhase }];
     void this.#startedAt;
-    return { phases, counters: { "crashes survived": crashCount(this.#view) } };
+    return { phases, counters: {
+        "crashes survived": crashCount(this.#view),
+        "harts replaced": deathCount(this.#view, "harts"),
+        "servers replaced": deathCount(this.#view, "servers"),
+        "wardens replaced": deathCount(this.#view, "wardens"),
+        ...Object.fromEntries(
+          workerServers(this.#view).map((name) => [`calls of ${name}`, callsServed(this.#view, name)]),
+        ),
+      } };
   }
 
   #checkOpen(): void {
@@ -367,8 +414,7 @@ class RunningMachine implements Machine {
       () => undefined,
     );
     clearTimeout(timer);
-    stopMachine(this.#view);
-    await Promise.all(this.#threads.map((thread) => thread.end()));
+    await this.#crew.stop();
     this.#close();
     this.#calls.close();
   }

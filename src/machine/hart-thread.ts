@@ -3,9 +3,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { nodeHost } from "../host/node/host.ts";
 import { onCrash } from "../kernel/ledger.ts";
-import { openSlot, createThread } from "./thread-context.ts";
+import { transactionsOf } from "./fault-control.ts";
 import { createHartLoop } from "./hart-parts.ts";
 import { isStopping } from "./life.ts";
+import { createThread, holdSlot, leaveSlot } from "./thread-context.ts";
 import type { HartThreadData } from "./thread-data.ts";
 
 const data = workerData as HartThreadData;
@@ -17,10 +18,9 @@ onCrash((where, error) => {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   parentPort?.postMessage({ kind: "crash", where, text });
 });
-const tx = openSlot(buffers, data.slot, thread);
-const trace = data.strace
-  ? (line: string): void => parentPort?.postMessage({ kind: "strace", line })
-  : undefined;
+const tx = holdSlot(transactionsOf(buffers, thread, data.faults, data.hart)(data.slot), thread);
+const trace = data.strace ? (line: string): void => parentPort?.postMessage({ kind: "strace", line }) : undefined;
 const loop = createHartLoop({ tx, host, memory: data.memory, module: data.module, index: data.hart, trace });
 parentPort?.postMessage({ kind: "ready" });
 loop.run(() => isStopping(tx));
+leaveSlot(tx);

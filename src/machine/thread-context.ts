@@ -3,11 +3,12 @@
  * when a lock stays taken.
  */
 
-import { SLOT } from "../heap/layout.ts";
-import type { HeapAddr, HeapBuffers } from "../heap/heap.ts";
-import { recoverSlot } from "../heap/recovery.ts";
+import { LOCK_HOLDER, SLOT } from "../heap/layout.ts";
+import type { HeapAddr } from "../heap/heap.ts";
 import { Transaction } from "../heap/transaction.ts";
 import type { Host } from "../host/contract.ts";
+import { releaseRequest, slotOwner } from "../kernel/placement/recover.ts";
+import { contendedInServer } from "../kernel/placement/serve.ts";
 import { isDead } from "../kernel/placement/threads.ts";
 import { KernelThread } from "../kernel/thread.ts";
 
@@ -22,20 +23,28 @@ export function createThread(number: number, host: Host): KernelThread {
   return thread;
 }
 
-/** Sleeps until the lock may be free; frees it if its holder is dead. */
+/** The thread of a server, with number `number`: it hands a call back rather than wait for its locks. */
+export function createServerThread(number: number, host: Host): KernelThread {
+  return new KernelThread(number, host.clock, host.entropy, contendedInServer(host.parking));
+}
+
+/** Sleeps until the lock may be free; frees it if whoever held it is dead. */
 function waitForLock(thread: KernelThread, host: Host, tx: Transaction, word: HeapAddr, value: number): void {
-  const holder = (value & 0xffff) - 1;
-  const holderThread = tx.words[tx.slot(holder) + SLOT.holder]!;
-  if (holderThread !== 0 && isDead(tx, holderThread)) {
-    recoverSlot(new Transaction(tx.buffers, holder, thread), thread.id, (each) => isDead(tx, each));
-    return;
-  }
+  const slot = (value & LOCK_HOLDER) - 1;
+  const other = new Transaction(tx.buffers, slot, thread);
+  const owner = slotOwner(other);
+  if (owner !== 0 && isDead(tx, owner) && releaseRequest(other, thread.id, (each) => isDead(tx, each))) return;
   host.parking.wait(tx.words, word, value, LOCK_PATIENCE_MS);
 }
 
-/** A transaction from slot `index`, which this thread holds from now on. */
-export function openSlot(buffers: HeapBuffers, index: number, thread: KernelThread): Transaction {
-  const tx = new Transaction(buffers, index, thread);
+/** Makes `thread` the holder of the slot of `tx`. */
+export function holdSlot(tx: Transaction, thread: KernelThread): Transaction {
   Atomics.store(tx.words, tx.slotAt + SLOT.holder, thread.id);
   return tx;
+}
+
+/** Gives the slot up, at rest. */
+export function leaveSlot(tx: Transaction): void {
+  tx.rollback();
+  Atomics.store(tx.words, tx.slotAt + SLOT.holder, 0);
 }

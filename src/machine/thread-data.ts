@@ -1,6 +1,7 @@
 /** What the threads of a machine are started with. All of it can be cloned; memory and heap are shared. */
 
 import type { GrantedFolder } from "../host/node/host-folder.ts";
+import type { ServerName } from "../kernel/placement.ts";
 import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
 
 /** The buffers of a machine. */
@@ -22,9 +23,15 @@ export interface IoThreadData extends MachineBuffers {
   readonly folders: readonly GrantedFolder[];
 }
 
-export interface HartThreadData extends MachineBuffers {
+/** What harts and servers' threads have in common. */
+interface WorkerData extends MachineBuffers {
   /** Number in the thread table. */
   readonly thread: number;
+  /** The control words of faults (fault-control.ts), if there are to be any. */
+  readonly faults?: SharedArrayBuffer;
+}
+
+export interface HartThreadData extends WorkerData {
   /** The hart, and the request slot, that it is. */
   readonly hart: number;
   readonly slot: number;
@@ -33,11 +40,23 @@ export interface HartThreadData extends MachineBuffers {
   readonly strace: boolean;
 }
 
-export interface WardenThreadData extends MachineBuffers {
-  readonly thread: number;
+export interface ServerThreadData extends WorkerData {
+  readonly server: ServerName;
+}
+
+export interface WardenThreadData extends WorkerData {
   readonly harts: number;
   /** Request slot of the first hart; the others follow. The warden itself recovers from the dead hart's slot. */
   readonly firstSlot: number;
   readonly module: WasmModule;
   readonly strace: boolean;
+  /** Time without progress, ms, after which a thread counts as hung. */
+  readonly hangMs: number;
+}
+
+/** Asks the warden to end a thread: faults in tests. */
+export interface EndRequest {
+  readonly kind: "end";
+  /** A hart's number or a server's name. */
+  readonly target: number | ServerName;
 }

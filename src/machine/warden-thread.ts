@@ -1,10 +1,12 @@
 /**
- * The warden: the parent of all harts. It starts them, sees them end, recovers what a dead one left and starts
- * another in its place; it does nothing else. The main thread is its own parent, and starts another warden if
- * it dies (its harts die with it).
+ * The warden: the parent of the harts and of the servers that have threads of their own. It starts them, sees
+ * them end, recovers what a dead one left and starts another in its place; it does nothing else. The main
+ * thread is its own parent, and starts another warden if it dies (its children die with it): that one finds
+ * all harts dead and recovers them before it starts any.
  *
- * A hart is hung if its loop has not turned for HANG_MS while it is in the kernel and not parked, and the
- * warden's own ticks came in time (rule R14: a sleeping laptop is not a hang). In user mode it never is.
+ * A thread is hung if it has made no progress for `hangMs` while it had something to do, and the warden's own
+ * ticks came in time (rule R14: a sleeping laptop is not a hang). Progress of a hart is a turn of its loop or a
+ * commit; in user mode it is never hung. Progress of a server's thread is a call taken.
  */
 
 import { parentPort, workerData } from "node:worker_threads";
@@ -12,74 +14,115 @@ import { moduleExtension } from "../base/module-extension.ts";
 import { SLOT } from "../heap/layout.ts";
 import { HeapView } from "../heap/heap.ts";
 import { Transaction } from "../heap/transaction.ts";
-import type { HostThread } from "../host/contract.ts";
+import type { HostThread, ThreadRole } from "../host/contract.ts";
 import { nodeHost } from "../host/node/host.ts";
 import { nodeThreads } from "../host/node/threads.ts";
+import { recordDeath } from "../kernel/ledger.ts";
 import { markSlotIdle } from "../kernel/memory/safepoint.ts";
+import { callsServed, type ServerName, serverIndex, stopServer, workerServers } from "../kernel/placement.ts";
+import { CONTROL, controlOf } from "../kernel/placement/frame.ts";
 import { isDead, markDead, registerThread, ROLE } from "../kernel/placement/threads.ts";
 import { recoverHart } from "../kernel/recovery.ts";
 import { Hart, hartOf, ringDoorbell } from "../kernel/scheduler.ts";
 import { isStopping } from "./life.ts";
 import { createThread } from "./thread-context.ts";
-import type { HartThreadData, WardenThreadData } from "./thread-data.ts";
-
-const HANG_MS = 10_000;
-const TICK_MS = 500;
+import type { EndRequest, HartThreadData, ServerThreadData, WardenThreadData } from "./thread-data.ts";
 
 const data = workerData as WardenThreadData;
+const TICK_MS: number = Math.min(500, data.hangMs / 4);
+/** Pause before it is asked again whether a dead hart's request has been handed back, ms. */
+const ASK_AGAIN_MS = 1;
+
 const buffers = { heap: data.heap, memory: data.memory.buffer as SharedArrayBuffer };
 const view = new HeapView(buffers);
-const host = nodeHost();
-const thread = createThread(data.thread, host);
+const thread = createThread(data.thread, nodeHost());
 const entry = (name: string): URL => new URL(`./${name}${moduleExtension(import.meta.url)}`, import.meta.url);
-const hartEntry = new URL(`./hart-thread${moduleExtension(import.meta.url)}`, import.meta.url);
 const threads = nodeThreads({
-  hart: hartEntry,
+  hart: entry("hart-thread"),
+  server: entry("server-thread"),
   warden: entry("warden-thread"),
   io: entry("io-thread"),
-  server: hartEntry,
 });
 
-interface Watched {
-  thread: HostThread;
-  number: number;
-  beats: number;
+/** A child: a hart, by its number, or a server, by its name. */
+type Target = number | ServerName;
+
+interface Child {
+  readonly thread: HostThread;
+  readonly number: number;
+  progress: number;
   since: number;
 }
-const harts: (Watched | undefined)[] = [];
+const children = new Map<Target, Child>();
 
-function startHart(index: number): void {
-  const number = registerThread(view, ROLE.HART);
-  const hartData: HartThreadData = {
-    heap: data.heap,
-    memory: data.memory,
-    thread: number,
-    hart: index,
-    slot: data.firstSlot + index,
-    module: data.module,
-    strace: data.strace,
-  };
-  const started = threads.start("hart", hartData);
-  harts[index] = { thread: started, number, beats: -1, since: Date.now() };
-  started.onMessage((message) => parentPort?.postMessage(message));
-  started.onEnd((error) => void ended(index, number, error));
+function start(target: Target): void {
+  const isHart = typeof target === "number";
+  const number = registerThread(view, isHart ? ROLE.HART : ROLE.SERVER + serverIndex(target));
+  const role: ThreadRole = isHart ? "hart" : "server";
+  const child = threads.start(role, isHart ? hartData(target, number) : serverData(target, number));
+  children.set(target, { thread: child, number, progress: -1, since: Date.now() });
+  child.onMessage((message) => parentPort?.postMessage(message));
+  child.onEnd((error) => void ended(target, number, error));
 }
 
-/** A hart has ended, for certain: undo, hand its task on, start another. */
-async function ended(index: number, number: number, error: Error | undefined): Promise<void> {
+const common = {
+  heap: data.heap,
+  memory: data.memory,
+  ...(data.faults !== undefined && { faults: data.faults }),
+};
+
+function hartData(hart: number, number: number): HartThreadData {
+  const { module, strace } = data;
+  return { ...common, thread: number, hart, slot: data.firstSlot + hart, module, strace };
+}
+
+function serverData(server: ServerName, number: number): ServerThreadData {
+  return { ...common, thread: number, server };
+}
+
+/** A child has ended, for certain: undo what it left, hand its task on, start another. */
+async function ended(target: Target, number: number, error: Error | undefined): Promise<void> {
   markDead(view, number);
-  if (isStopping(view)) return;
+  children.delete(target);
+  const isOver = isStopping(view);
+  if (!isOver) recordDeath(view, typeof target === "number" ? "harts" : "servers");
+  const death = typeof target === "number" ? await recover(target) : undefined;
+  if (isStopping(view)) {
+    stopNext();
+    return;
+  }
+  parentPort?.postMessage({ kind: "died", target, death, text: error?.stack ?? "" });
+  start(target);
+}
+
+/** Recovers hart `index`, whose thread has ended, if there is anything to recover. */
+async function recover(index: number): Promise<string | undefined> {
+  const slot = data.firstSlot + index;
+  const hart = hartOf(view, index);
+  if (view.words[view.slot(slot) + SLOT.holder] === 0 && Hart.current.get(view, hart) === 0) return undefined;
   // The records of every part, whose redo steps a recovery may have to carry out. Loaded when they are needed
   // first, so that the warden is there early.
   await import("./parts.ts");
-  const slot = data.firstSlot + index;
   const tx = new Transaction(buffers, slot, thread);
   Atomics.store(view.words, tx.slotAt + SLOT.owner, 0);
-  const death = recoverHart(tx, hartOf(view, index), data.thread, (each) => isDead(view, each));
-  markSlotIdle(view, slot);
-  parentPort?.postMessage({ kind: "hart-died", hart: index, death, text: error?.stack ?? "" });
-  ringDoorbell(view);
-  startHart(index);
+  for (;;) {
+    const death = recoverHart(tx, hart, data.thread, (each) => isDead(view, each));
+    if (death !== undefined) {
+      // Until the next thread of this hart takes the slot, nobody holds it.
+      Atomics.store(view.words, tx.slotAt + SLOT.holder, 0);
+      markSlotIdle(view, slot);
+      ringDoorbell(view);
+      return death;
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+}
+
+/** The machine ends: harts by themselves, then the servers that they call, then the warden. */
+function stopNext(): void {
+  if ([...children.keys()].some((target) => typeof target === "number")) return;
+  for (const name of workerServers(view)) stopServer(view, name);
+  if (children.size === 0) parentPort?.close();
 }
 
 let lastTick = Date.now();
@@ -88,22 +131,34 @@ function watch(): void {
   const now = Date.now();
   const late = now - lastTick > TICK_MS * 3;
   lastTick = now;
-  for (const [index, watched] of harts.entries()) {
-    if (watched === undefined) continue;
-    const hart = hartOf(view, index);
-    const beats = Hart.beats.get(view, hart);
-    const busy = Hart.current.get(view, hart) !== 0 && Hart.inUser.get(view, hart) === 0;
-    if (late || !busy || beats !== watched.beats) {
-      watched.beats = beats;
-      watched.since = now;
-    } else if (now - watched.since > HANG_MS) {
-      watched.since = now;
-      parentPort?.postMessage({ kind: "hart-hung", hart: index });
-      void watched.thread.end();
+  for (const [target, child] of children) {
+    const progress = typeof target === "number" ? hartProgress(target) : serverProgress(target);
+    if (late || progress === undefined || progress !== child.progress) {
+      child.progress = progress ?? -1;
+      child.since = now;
+    } else if (now - child.since > data.hangMs) {
+      child.since = now;
+      parentPort?.postMessage({ kind: "hung", target });
+      void child.thread.end();
     }
   }
 }
 
-for (let index = 0; index < data.harts; index++) startHart(index);
+/** A number that goes up while the hart works; undefined if it need not. */
+function hartProgress(index: number): number | undefined {
+  const hart = hartOf(view, index);
+  if (Hart.idle.get(view, hart) !== 0 || Hart.inUser.get(view, hart) !== 0) return undefined;
+  const commits = view.words[view.slot(data.firstSlot + index) + SLOT.sequence]!;
+  return (Hart.beats.get(view, hart) + commits) | 0;
+}
+
+function serverProgress(name: ServerName): number | undefined {
+  const isAsleep = view.words[controlOf(view, serverIndex(name)) + CONTROL.sleeping] !== 0;
+  return isAsleep ? undefined : callsServed(view, name);
+}
+
+parentPort?.on("message", (message: EndRequest) => void children.get(message.target)?.thread.end());
+for (let index = 0; index < data.harts; index++) await recover(index);
+for (const name of workerServers(view)) start(name);
+for (let index = 0; index < data.harts; index++) start(index);
 setInterval(watch, TICK_MS).unref();
-parentPort?.on("message", () => undefined);

@@ -56,6 +56,8 @@ export const CONTROL = {
   sleeping: 3,
   /** 1 asks the thread to return. */
   stop: 4,
+  /** Goes up with each call that the thread takes: with `sleeping`, it tells a hung thread from an idle one. */
+  beats: 5,
 } as const;
 
 export const FRAME = {

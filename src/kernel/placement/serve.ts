@@ -82,6 +82,7 @@ export function serve(options: ServeOptions): void {
   const set = setOf(view, server);
   const attached: (Transaction | undefined)[] = [];
   Atomics.store(w, control + CONTROL.thread, options.thread);
+  Atomics.store(w, control + CONTROL.sleeping, 0);
   for (let index = 0; index < view.slotCount; index++) answer(options, attached, index);
   let idle = 0;
   while (Atomics.load(w, control + CONTROL.stop) === 0) {
@@ -132,6 +133,8 @@ function answer(options: ServeOptions, attached: (Transaction | undefined)[], in
   if (Atomics.compareExchange(w, frame + FRAME.state, FRAME_STATE.POSTED, taken) !== FRAME_STATE.POSTED)
     return;
   Atomics.store(w, view.slot(index) + SLOT.holder, options.thread);
+  const beats = controlOf(view, options.server) + CONTROL.beats;
+  w[beats] = (w[beats]! + 1) | 0;
   const tx = (attached[index] ??= options.attach(index));
   w[frame + FRAME.outcome] = carryOut(options, tx, frame);
   // After a failure inside a system transaction the object still points to the system log.

@@ -60,6 +60,20 @@ export function markDead(view: HeapView, thread: number): void {
   Atomics.store(view.words, entry + ENTRY.state, STATE.DEAD);
 }
 
+/**
+ * Notes that all threads which a warden had started have ended: harts and servers. They end with it; only the
+ * warden's parent says so, after it has seen the end.
+ */
+export function markChildrenDead(view: HeapView): void {
+  const w = view.words;
+  const table = view.root("threads");
+  for (let entry = table; entry < table + THREADS_MAX * ENTRY_WORDS; entry += ENTRY_WORDS) {
+    const role = w[entry + ENTRY.role]!;
+    const isChild = role === ROLE.HART || role >= ROLE.SERVER;
+    if (isChild) Atomics.compareExchange(w, entry + ENTRY.state, STATE.ALIVE, STATE.DEAD);
+  }
+}
+
 /** Whether the thread has ended, for certain. */
 export function isDead(view: HeapView, thread: number): boolean {
   const w = view.words;

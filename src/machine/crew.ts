@@ -1,0 +1,110 @@
+/**
+ * The threads that the main thread starts: the warden, which is the parent of the harts and the servers'
+ * threads, and the I/O thread. Neither keeps anything, so another takes the place of one that ends. The
+ * warden's children end with it; they are noted as dead before the next warden starts, which recovers them.
+ */
+
+import { moduleExtension } from "../base/module-extension.ts";
+import type { HeapView } from "../heap/heap.ts";
+import type { HostThread } from "../host/contract.ts";
+import { nodeThreads } from "../host/node/threads.ts";
+import { recordDeath } from "../kernel/ledger.ts";
+import { markChildrenDead, markDead, registerThread, ROLE } from "../kernel/placement/threads.ts";
+import { stopMachine } from "./life.ts";
+import type { EndRequest, IoThreadData, WardenThreadData } from "./thread-data.ts";
+
+/** Time that the threads have to come to rest when the machine ends, ms. */
+const REST_MS = 500;
+
+/** Why the machine would have to start more wardens than this in a row is beyond it. */
+const WARDENS_MAX = 20;
+
+const entry = (name: string): URL => new URL(`./${name}${moduleExtension(import.meta.url)}`, import.meta.url);
+const threads = nodeThreads({
+  warden: entry("warden-thread"),
+  io: entry("io-thread"),
+  hart: entry("hart-thread"),
+  server: entry("server-thread"),
+});
+
+export interface CrewOptions {
+  readonly view: HeapView;
+  readonly warden: Omit<WardenThreadData, "thread">;
+  readonly io: IoThreadData;
+  /** Hears the messages of all threads. */
+  readonly hear: (message: unknown) => void;
+  /** Hears of the end of a thread of the crew that was not meant to end. */
+  readonly onDeath: (role: string, error: Error | undefined) => void;
+}
+
+export class Crew {
+  readonly #options: CrewOptions;
+  #warden: { readonly thread: HostThread; readonly ended: Promise<void> };
+  #io: HostThread;
+  #wardens = 0;
+  #isOver = false;
+
+  constructor(options: CrewOptions) {
+    this.#options = options;
+    this.#warden = this.#startWarden();
+    this.#io = this.#startIo();
+  }
+
+  #startWarden(): { readonly thread: HostThread; readonly ended: Promise<void> } {
+    const { view, hear, onDeath } = this.#options;
+    const number = registerThread(view, ROLE.WARDEN);
+    const thread = threads.start("warden", { ...this.#options.warden, thread: number } satisfies WardenThreadData);
+    this.#wardens++;
+    thread.onMessage(hear);
+    const ended = new Promise<void>((resolve) => {
+      thread.onEnd((error) => {
+        // Node ends the workers of a worker, and waits for their ends, before it reports that one's own.
+        markDead(view, number);
+        markChildrenDead(view);
+        resolve();
+        if (this.#isOver) return;
+        recordDeath(view, "wardens");
+        onDeath("warden", error);
+        if (this.#wardens < WARDENS_MAX) this.#warden = this.#startWarden();
+      });
+    });
+    return { thread, ended };
+  }
+
+  #startIo(): HostThread {
+    const thread = threads.start("io", this.#options.io);
+    thread.onMessage(this.#options.hear);
+    thread.onEnd((error) => {
+      if (this.#isOver) return;
+      this.#options.onDeath("I/O", error);
+      // An error that it cannot start with would come again at once.
+      if (error === undefined) this.#io = this.#startIo();
+    });
+    return thread;
+  }
+
+  /** Asks the warden to end a hart or a server's thread. */
+  end(target: EndRequest["target"]): void {
+    this.#warden.thread.post({ kind: "end", target } satisfies EndRequest);
+  }
+
+  /** Ends the warden, and with it the harts; resolves when they have ended. */
+  async endWarden(): Promise<void> {
+    const { thread, ended } = this.#warden;
+    await thread.end();
+    await ended;
+  }
+
+  /** Ends all threads: between two turns of their loops, if they come to that in time. */
+  async stop(): Promise<void> {
+    this.#isOver = true;
+    stopMachine(this.#options.view);
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, REST_MS);
+    });
+    await Promise.race([this.#warden.ended, patience]);
+    clearTimeout(timer);
+    await Promise.all([this.#warden.thread.end(), this.#io.end()]);
+  }
+}
