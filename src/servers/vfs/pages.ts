@@ -19,6 +19,7 @@ import { liveRecords } from "../../heap/check.ts";
 import type { HeapView } from "../../heap/heap.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { abandon } from "../../kernel/block-io.ts";
+import { changeFileMappings } from "../../kernel/memory/file-change.ts";
 import { blockFrame, reclaimBlocks } from "./blocks.ts";
 import { readTail } from "./image.ts";
 import { markChanged } from "./inodes.ts";
@@ -41,18 +42,9 @@ export const PAGE_BYTES = 4096;
 /** Blocks behind a missing one that a reader of a file wants too. */
 const AHEAD = 32;
 
-/** Called when the frame behind mapped pages of a file changes, or they are gone: mappings must look again. */
-export type InvalidateMappings = (tx: Transaction, inode: Inode, firstPage: number, endPage: number) => void;
-let invalidate: InvalidateMappings = () => {};
-
-/** Says how mappings learn that pages have changed their place. Once, when the memory module is loaded. */
-export function registerInvalidateMappings(hook: InvalidateMappings): void {
-  invalidate = hook;
-}
-
-/** Tells the mappings of an inode, if it has ever been mapped. */
+/** Pages of an inode have another frame now, or are gone: its mappings, if it ever had any, ask again. */
 export function tellMappings(tx: Transaction, inode: Inode, firstPage: number, endPage: number): void {
-  if ((Inode.flags.get(tx, inode) & INODE.MAPPED) !== 0) invalidate(tx, inode, firstPage, endPage);
+  if ((Inode.flags.get(tx, inode) & INODE.MAPPED) !== 0) changeFileMappings(tx, inode, firstPage, endPage);
 }
 
 /** The frame of page `index` as it is now, for reading; −1 for a hole. */
@@ -183,7 +175,8 @@ export function frameForWriting(
     else tx.memoryBytes.fill(0, at, at + PAGE_BYTES);
   }
   if (from > committed) tx.memoryBytes.fill(0, at + committed, at + from);
-  tellMappings(tx, inode, index, index + 1);
+  // A page of its own that could be exchanged was mapped by nobody.
+  if (own < 0) tellMappings(tx, inode, index, index + 1);
   return frame;
 }
 
