@@ -19,6 +19,7 @@ import { liveRecords } from "../../heap/check.ts";
 import type { HeapView } from "../../heap/heap.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { abandon } from "../../kernel/block-io.ts";
+import { noteRetry } from "../../kernel/request.ts";
 import { changeFileMappings } from "../../kernel/memory/file-change.ts";
 import { blockFrame, reclaimBlocks } from "./blocks.ts";
 import { readTail } from "./image.ts";
@@ -35,7 +36,7 @@ import {
   setPage,
 } from "./radix.ts";
 import { FILE_SYSTEM, FileSystem, Inode, INODE } from "./records.ts";
-import { lockInAnyOrder, noteRetry } from "./state.ts";
+import { lockInAnyOrder } from "./state.ts";
 
 export const PAGE_BYTES = 4096;
 

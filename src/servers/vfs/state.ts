@@ -6,7 +6,7 @@
 import { type HeapAddr, type HeapView, placeRoot } from "../../heap/heap.ts";
 import { LOG_HEAD, SLOT } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import { noteWait, WOULD_BLOCK } from "../../kernel/request.ts";
+import { noteRetry, WOULD_BLOCK } from "../../kernel/request.ts";
 import { threadOf } from "../../kernel/thread.ts";
 import { FILE_SYSTEM, FileSystem, Inode, VfsState } from "./records.ts";
 
@@ -49,13 +49,6 @@ export function lockVfs(tx: Transaction): VfsState {
 
 /** First inode number that a file made since boot gets, so that it is none of an image's. */
 export const FIRST_NEW_INO = 0x4000_0000;
-
-/** Notes a wait for `condition` as if it had been signalled since: the request runs again at once. */
-export function noteRetry(tx: Transaction, condition: HeapAddr): void {
-  noteWait(tx, condition);
-  const noted = tx.slotAt + SLOT.waits + (tx.words[tx.slotAt + SLOT.waitCount]! - 1) * 2 + 1;
-  tx.words[noted] = (tx.words[noted]! - 1) | 0;
-}
 
 /**
  * Takes a lock of an inode or a file system although others that rank after it may be held already: faulting in

@@ -11,7 +11,7 @@ import { needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
 import { isDirectory, markChanged, S_IFREG, typeOf } from "./inodes.ts";
 import { wantsWrite } from "./open-flags.ts";
-import { frameForReading, frameForWriting, hasPage, PAGE_BYTES, tellMappings } from "./pages.ts";
+import { frameForReading, frameForWriting, hasPage, PAGE_BYTES } from "./pages.ts";
 import type { FsContext } from "./records.ts";
 import { Dirent, Inode } from "./records.ts";
 import { lockVfs, touch } from "./state.ts";
@@ -113,7 +113,6 @@ function zeroRange(tx: Transaction, inode: Inode, offset: number, end: number): 
     const committed = Math.min(PAGE_BYTES, size - base);
     const frame = frameForWriting(tx, inode, index, from, to, committed);
     tx.memoryBytes.fill(0, frame * PAGE_BYTES + from, frame * PAGE_BYTES + to);
-    tellMappings(tx, inode, index, index + 1);
   }
   markChanged(tx, inode);
   touch(tx, inode, true);
