@@ -182,6 +182,7 @@ export const REDO = {
   session: 12,
   mappings: 13,
   io: 14,
+  hostCall: 15,
 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 

@@ -93,7 +93,7 @@ const FAULTS_MAX = 10_000;
 
 /** Times that a request is run again after it has failed by a bug. */
 export const ATTEMPTS = 3;
-/** Ends of servers' threads, which may be anybody's fault, after which they count as a failure of the request. */
+/** Servers' threads that may end under one request, which may be anybody's fault, before that counts as a failure. */
 export const SERVER_DEATHS = 3;
 
 /** What has gone wrong with a request so far. */
@@ -303,6 +303,8 @@ export class HartLoop {
           continue;
         }
         const failed = this.#failed(error, operation, failures);
+        // A crash behind the commit point: the call is finished (rule R2).
+        if (Hart.current.get(tx, this.hart) !== task) return;
         if (failed === undefined) continue;
         this.#endHostCall(task, -failed.code);
         return;
@@ -478,7 +480,7 @@ export class HartLoop {
     if (error instanceof Errno) return error;
     if (error instanceof ServerDied && ++failures.deaths < SERVER_DEATHS) return undefined;
     recordCrash(this.tx, `call ${what}`, error);
-    return ++failures.crashes >= ATTEMPTS || failures.deaths >= SERVER_DEATHS ? errno.EIO : undefined;
+    return ++failures.crashes >= ATTEMPTS ? errno.EIO : undefined;
   }
 
   /** Parks the task until what is on its way from the host has come: no signal but a fatal one ends that. */

@@ -20,8 +20,15 @@ import type { SystemCall } from "./call.ts";
 import { ringDoorbell, Scheduler, schedulerOf } from "./scheduler.ts";
 import { RUN, Task } from "./task.ts";
 import { append } from "../heap/list.ts";
+import { registerRedo } from "./thread.ts";
 
-export const CALL_STATE = { FREE: 0, FILLING: 1, POSTED: 2, RUNNING: 3, DONE: 4 } as const;
+/**
+ * FREE ──host──▶ FILLING ──▶ POSTED ──hart──▶ RUNNING ──▶ FINISHED ──redo step──▶ DONE ──host──▶ FREE
+ *
+ * FINISHED is stored by the call's transaction, which may yet be rolled back; DONE only after its commit. The
+ * host believes nothing but DONE: it looks at the record at any time and knows no locks.
+ */
+export const CALL_STATE = { FREE: 0, FILLING: 1, POSTED: 2, RUNNING: 3, FINISHED: 4, DONE: 5 } as const;
 
 /** Calls that can be under way at once, and bytes of each one's buffer. */
 export const HOST_CALLS = 64;
@@ -68,6 +75,9 @@ export const HostCall = defineRecord("host-call", {
   task: ref("task"),
   /** Asked to give up: a waiting call then ends with EINTR. */
   cancelled: u32(),
+  /** Goes up with each call made with this record. Written by the host. */
+  sequence: u32(),
+  index: u32(),
 });
 export type HostCall = Ref<"host-call">;
 
@@ -81,6 +91,7 @@ export function createHostCalls(tx: Transaction, bufferOf: (index: number) => nu
     const record = HostCall.allocate(tx);
     const task = Task.allocate(tx);
     HostCall.buffer.init(tx, record, bufferOf(i));
+    HostCall.index.init(tx, record, i);
     HostCall.task.init(tx, record, task);
     Task.hostCall.init(tx, task, record);
     Task.hart.init(tx, task, -1);
@@ -141,9 +152,27 @@ export function startPostedCalls(tx: Transaction): boolean {
 /** Ends a call: result and state in the transaction, the host told after it. */
 export function finishHostCall(tx: Transaction, record: HostCall, result: number): void {
   HostCall.result.set(tx, record, result);
-  HostCall.state.set(tx, record, CALL_STATE.DONE);
-  tx.afterCommit(REDO.notify, finishedAt(tx));
+  HostCall.state.set(tx, record, CALL_STATE.FINISHED);
+  tx.afterCommit(REDO.hostCall, ticketOf(tx, record));
 }
+
+/** Record and sequence in one number: a step that is repeated must not touch the record's next call. */
+function ticketOf(view: HeapView, record: HostCall): number {
+  return HostCall.index.get(view, record) | (HostCall.sequence.get(view, record) << INDEX_BITS);
+}
+const INDEX_BITS = 6;
+
+registerRedo(REDO.hostCall, (tx, ticket) => {
+  const record = hostCallOf(tx, ticket & (HOST_CALLS - 1));
+  const { FINISHED, DONE } = CALL_STATE;
+  if (ticketOf(tx, record) !== ticket) return true;
+  // Not undone: from here on the record is the host's.
+  Atomics.compareExchange(tx.words, HostCall.state.at(record), FINISHED, DONE);
+  const at = finishedAt(tx);
+  Atomics.add(tx.words, at, 1);
+  Atomics.notify(tx.words, at);
+  return true;
+});
 
 /** Takes a free record; undefined if all are in use. Any thread of the host may ask. */
 export function takeHostCall(view: HeapView): HostCall | undefined {
@@ -168,6 +197,7 @@ export function postHostCall(
   w[record + HostCall.operation.word] = HOST_OPERATIONS.indexOf(operation);
   w[record + HostCall.length.word] = length;
   w[record + HostCall.cancelled.word] = 0;
+  w[record + HostCall.sequence.word] = (w[record + HostCall.sequence.word]! + 1) | 0;
   for (const [index, value] of args.entries()) {
     const at = HostCall.arguments.at(record, index * 2);
     w[at] = value | 0;

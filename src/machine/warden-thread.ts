@@ -132,7 +132,8 @@ function watch(): void {
   const late = now - lastTick > TICK_MS * 3;
   lastTick = now;
   for (const [target, child] of children) {
-    const progress = typeof target === "number" ? hartProgress(target) : serverProgress(target);
+    const progress =
+      typeof target === "number" ? hartProgress(target, child.number) : serverProgress(target, child.number);
     if (late || progress === undefined || progress !== child.progress) {
       child.progress = progress ?? -1;
       child.since = now;
@@ -144,17 +145,22 @@ function watch(): void {
   }
 }
 
-/** A number that goes up while the hart works; undefined if it need not. */
-function hartProgress(index: number): number | undefined {
+/** A number that goes up while the hart works; undefined if it need not, or its thread is still loading. */
+function hartProgress(index: number, number: number): number | undefined {
   const hart = hartOf(view, index);
+  const slot = view.slot(data.firstSlot + index);
+  if (view.words[slot + SLOT.holder] !== number && view.words[slot + SLOT.call] === 0) return undefined;
   if (Hart.idle.get(view, hart) !== 0 || Hart.inUser.get(view, hart) !== 0) return undefined;
-  const commits = view.words[view.slot(data.firstSlot + index) + SLOT.sequence]!;
-  return (Hart.beats.get(view, hart) + commits) | 0;
+  return (Hart.beats.get(view, hart) + view.words[slot + SLOT.sequence]!) | 0;
 }
 
-function serverProgress(name: ServerName): number | undefined {
-  const isAsleep = view.words[controlOf(view, serverIndex(name)) + CONTROL.sleeping] !== 0;
-  return isAsleep ? undefined : callsServed(view, name);
+/** As for harts. */
+function serverProgress(name: ServerName, number: number): number | undefined {
+  const control = controlOf(view, serverIndex(name));
+  if (view.words[control + CONTROL.thread] !== number || view.words[control + CONTROL.sleeping] !== 0) {
+    return undefined;
+  }
+  return callsServed(view, name);
 }
 
 parentPort?.on("message", (message: EndRequest) => void children.get(message.target)?.thread.end());
