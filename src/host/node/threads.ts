@@ -11,8 +11,6 @@ export function nodeThreads(entries: { readonly [R in ThreadRole]: URL }): HostT
         workerData: data,
         name: `coppice-${role}`,
         stdin: false,
-        // Options of the process's own command line (loaders, inspectors) are not for the machine's threads.
-        execArgv: process.execArgv.filter((option) => !option.startsWith("--inspect")),
       });
       let ended: { error: Error | undefined } | undefined;
       let lastError: Error | undefined;
