@@ -53,7 +53,6 @@ function tier0Module(): WasmModule {
   return tier0;
 }
 
-
 /** What tests and the fault campaign ask for besides. */
 export interface FaultOptions {
   /** Whether threads can be stopped inside their transactions. It slows every store. */
@@ -219,6 +218,7 @@ class RunningMachine implements Machine {
   readonly faults: MachineFaults;
   readonly #closed: Promise<void>;
   readonly #startedAt: number;
+  readonly #processes = new Set<RunningProcess>();
   readonly #phases: { name: string; ms: number }[] = [];
   readonly #hostname: string;
   #lastPhase: number;
@@ -260,8 +260,13 @@ class RunningMachine implements Machine {
 
     const module = tier0Module();
     this.#phase("interpreter");
-    const ioData: IoThreadData = { ...buffers, images: [image],
-      folders: (options.mounts ?? []).map(({ host, readOnly }) => ({ path: resolve(host), readOnly: readOnly === true })),
+    const ioData: IoThreadData = {
+      ...buffers,
+      images: [image],
+      folders: (options.mounts ?? []).map(({ host, readOnly }) => ({
+        path: resolve(host),
+        readOnly: readOnly === true,
+      })),
     };
     const faults = faultOptions?.hooks === true ? new SharedArrayBuffer(FAULT_BYTES) : undefined;
     this.#crew = new Crew({
@@ -308,7 +313,9 @@ class RunningMachine implements Machine {
     else if (message.kind === "crash") this.#report(`${message.where}: ${message.text}`);
     else if (message.kind === "io-error") this.#report(`I/O: ${message.text}`);
     else if (message.kind === "died") {
-      this.#report(`${nameOf(message.target)} died (${message.death ?? "nothing lost"}): ${message.text ?? ""}`);
+      this.#report(
+        `${nameOf(message.target)} died (${message.death ?? "nothing lost"}): ${message.text ?? ""}`,
+      );
     } else if (message.kind === "hung") this.#report(`${nameOf(message.target)} hangs`);
   }
 
@@ -337,7 +344,7 @@ class RunningMachine implements Machine {
     const ends = await this.#calls
       .call("spawn", [], bytes, ({ results }) => results)
       .catch((error: unknown) => this.#spawnFailed(argv[0]!, error));
-    return new RunningProcess(
+    const started = new RunningProcess(
       { calls: this.#calls, closed: this.#closed },
       {
         pid: ends[SPAWN_RESULT.pid]!,
@@ -348,6 +355,9 @@ class RunningMachine implements Machine {
       },
       options.stdin ?? "pipe",
     );
+    for (const each of this.#processes) if (each.isSilent) this.#processes.delete(each);
+    this.#processes.add(started);
+    return started;
   }
 
   #spawnFailed(command: string, error: unknown): never {
@@ -384,7 +394,9 @@ class RunningMachine implements Machine {
   timing(): TimingReport {
     const phases = [...this.#phases, { name: "run", ms: performance.now() - this.#lastPhase }];
     void this.#startedAt;
-    return { phases, counters: {
+    return {
+      phases,
+      counters: {
         "crashes survived": crashCount(this.#view),
         "harts replaced": deathCount(this.#view, "harts"),
         "servers replaced": deathCount(this.#view, "servers"),
@@ -392,7 +404,8 @@ class RunningMachine implements Machine {
         ...Object.fromEntries(
           workerServers(this.#view).map((name) => [`calls of ${name}`, callsServed(this.#view, name)]),
         ),
-      } };
+      },
+    };
   }
 
   #checkOpen(): void {
@@ -410,11 +423,16 @@ class RunningMachine implements Machine {
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, SHUTDOWN_MS);
     });
-    await Promise.race([this.#calls.call("shutdown", []).then(() => undefined), patience]).catch(
-      () => undefined,
-    );
+    const processes = [...this.#processes];
+    const quiet = async (): Promise<void> => {
+      await this.#calls.call("shutdown", []);
+      // Nobody can write any more: what is in the pipes is all there is.
+      await Promise.all(processes.map((process) => process.drain()));
+    };
+    await Promise.race([quiet(), patience]).catch(() => undefined);
     clearTimeout(timer);
     await this.#crew.stop();
+    for (const process of processes) process.endStreams();
     this.#close();
     this.#calls.close();
   }

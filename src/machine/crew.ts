@@ -53,7 +53,10 @@ export class Crew {
   #startWarden(): { readonly thread: HostThread; readonly ended: Promise<void> } {
     const { view, hear, onDeath } = this.#options;
     const number = registerThread(view, ROLE.WARDEN);
-    const thread = threads.start("warden", { ...this.#options.warden, thread: number } satisfies WardenThreadData);
+    const thread = threads.start("warden", {
+      ...this.#options.warden,
+      thread: number,
+    } satisfies WardenThreadData);
     this.#wardens++;
     thread.onMessage(hear);
     const ended = new Promise<void>((resolve) => {

@@ -4,7 +4,14 @@ import { checkHeap, type Violation } from "../heap/check.ts";
 import type { HeapView } from "../heap/heap.ts";
 import { deathCount, type MortalRole } from "../kernel/ledger.ts";
 import type { Crew } from "./crew.ts";
-import { FAULT, FAULT_POINTS, FAULT_STATE, type FaultTarget, faultBlock, stoppedAt } from "./fault-control.ts";
+import {
+  FAULT,
+  FAULT_POINTS,
+  FAULT_STATE,
+  type FaultTarget,
+  faultBlock,
+  stoppedAt,
+} from "./fault-control.ts";
 
 interface WaitAsync {
   readonly async: boolean;

@@ -2,6 +2,7 @@
 
 import type { ExitStatus, GuestProcess, SignalName, TerminalSize } from "./api.ts";
 import { CoppiceError } from "./errors.ts";
+import { GuestOutput } from "./guest-output.ts";
 import { HostCallError, type HostCalls } from "./host-calls.ts";
 import { signalNameOf, signalNumberOf } from "./signal-names.ts";
 
@@ -32,6 +33,7 @@ export class RunningProcess implements GuestProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
+  readonly #outputs: readonly GuestOutput[];
   readonly #ends: HostEnds;
   readonly #context: ProcessContext;
   readonly #status: Promise<ExitStatus>;
@@ -41,8 +43,16 @@ export class RunningProcess implements GuestProcess {
     this.pid = ends.pid;
     this.#ends = ends;
     this.#context = context;
-    this.stdout = this.#reader(ends.output);
-    this.stderr = ends.error === 0 ? emptyStream() : this.#reader(ends.error);
+    const output = this.#output(ends.output);
+    this.stdout = output.stream;
+    if (ends.error === 0) {
+      this.#outputs = [output];
+      this.stderr = emptyStream();
+    } else {
+      const error = this.#output(ends.error);
+      this.#outputs = [output, error];
+      this.stderr = error.stream;
+    }
     this.stdin = this.#writer(ends.input);
     if (stdin === "null") void this.stdin.close().catch(() => undefined);
     this.#status = this.#wait();
@@ -85,42 +95,39 @@ export class RunningProcess implements GuestProcess {
     return Promise.race([work, this.#context.closed.then((): typeof ENDED => ENDED)]);
   }
 
-  #reader(file: number): ReadableStream<Uint8Array> {
+  #output(file: number): GuestOutput {
     const { calls } = this.#context;
-    let cancelled = false;
-    let reading = false;
-    const close = (): void => void calls.call("close", [file]).catch(() => undefined);
-    return new ReadableStream<Uint8Array>(
-      {
-        pull: async (controller) => {
-          reading = true;
-          const chunk = await this.#orClosed(
-            calls
-              .call("read", [file, CHUNK, -1], undefined, ({ result, buffer }) =>
-                Uint8Array.from(buffer.subarray(0, result)),
-              )
-              .catch((error: unknown) => {
-                // A terminal whose slave is gone reads as EIO: the end.
-                if (this.#ends.isTerminal && error instanceof HostCallError) return new Uint8Array(0);
-                throw error;
-              }),
-          );
-          reading = false;
-          if (chunk !== ENDED && chunk.length > 0 && !cancelled) {
-            controller.enqueue(chunk);
-            return;
-          }
-          if (chunk !== ENDED && !this.#ends.isTerminal) close();
-          if (!cancelled) controller.close();
-        },
-        cancel: () => {
-          cancelled = true;
-          // A read under way still names the file; it closes it when it comes back.
-          if (!reading && !this.#ends.isTerminal) close();
-        },
+    return new GuestOutput({
+      read: () =>
+        calls
+          .call("read", [file, CHUNK, -1], undefined, ({ result, buffer }) =>
+            Uint8Array.from(buffer.subarray(0, result)),
+          )
+          .catch((error: unknown) => {
+            // A terminal whose slave is gone reads as EIO: the end.
+            if (this.#ends.isTerminal && error instanceof HostCallError) return new Uint8Array(0);
+            throw error;
+          }),
+      close: () => {
+        // The master of a terminal is the input too; it stays as long as the machine.
+        if (!this.#ends.isTerminal) void calls.call("close", [file]).catch(() => undefined);
       },
-      { highWaterMark: 0 },
-    );
+    });
+  }
+
+  /** Reads all that the program and its descendants, which have ended, have written. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#outputs.map((output) => output.drain()));
+  }
+
+  /** Whether nothing more will come out of the program. */
+  get isSilent(): boolean {
+    return this.#outputs.every((output) => output.isOver);
+  }
+
+  /** Ends the streams as they are. */
+  endStreams(): void {
+    for (const output of this.#outputs) output.end();
   }
 
   #writer(file: number): WritableStream<Uint8Array> {

@@ -19,7 +19,9 @@ onCrash((where, error) => {
   parentPort?.postMessage({ kind: "crash", where, text });
 });
 const tx = holdSlot(transactionsOf(buffers, thread, data.faults, data.hart)(data.slot), thread);
-const trace = data.strace ? (line: string): void => parentPort?.postMessage({ kind: "strace", line }) : undefined;
+const trace = data.strace
+  ? (line: string): void => parentPort?.postMessage({ kind: "strace", line })
+  : undefined;
 const loop = createHartLoop({ tx, host, memory: data.memory, module: data.module, index: data.hart, trace });
 parentPort?.postMessage({ kind: "ready" });
 loop.run(() => isStopping(tx));

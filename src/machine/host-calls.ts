@@ -16,6 +16,7 @@ import {
   postHostCall,
   takeHostCall,
 } from "../kernel/host-call.ts";
+import { CoppiceError } from "./errors.ts";
 
 /** A call that failed with an errno. */
 export class HostCallError extends Error {
@@ -37,12 +38,16 @@ export interface FinishedCall {
 interface Pending {
   readonly record: HostCall;
   readonly settle: () => void;
+  readonly fail: (error: Error) => void;
 }
 
 interface WaitAsync {
   readonly async: boolean;
   readonly value: Promise<string> | string;
 }
+
+const closedError = (): CoppiceError =>
+  new CoppiceError({ code: "CLOSED", part: "machine", reason: "it has been closed" });
 
 export class HostCalls {
   readonly #view: HeapView;
@@ -57,7 +62,7 @@ export class HostCalls {
 
   /**
    * Makes a call. `payload` goes into the buffer; `take` reads the results before the record is used again.
-   * Fails with HostCallError.
+   * Fails with HostCallError, and with code CLOSED once the machine is closed.
    */
   async call<T = number>(
     operation: HostOperation,
@@ -68,7 +73,7 @@ export class HostCalls {
     const record = await this.#take();
     const view = this.#view;
     if (payload !== undefined) hostBuffer(view, record).set(payload);
-    const finished = new Promise<void>((settle) => this.#pending.set(record, { record, settle }));
+    const finished = new Promise<void>((settle, fail) => this.#pending.set(record, { record, settle, fail }));
     postHostCall(view, record, operation, args, payload?.length ?? 0);
     this.#listen();
     await finished;
@@ -83,9 +88,12 @@ export class HostCalls {
     }
   }
 
-  /** Stops listening; calls under way never finish. */
+  /** Stops listening; calls under way fail. */
   close(): void {
     this.#closed = true;
+    for (const { fail } of this.#pending.values()) fail(closedError());
+    this.#pending.clear();
+    for (const resume of this.#queue.splice(0)) resume();
     const at = finishedAt(this.#view);
     Atomics.add(this.#view.words, at, 1);
     Atomics.notify(this.#view.words, at);
@@ -93,6 +101,7 @@ export class HostCalls {
 
   async #take(): Promise<HostCall> {
     for (;;) {
+      if (this.#closed) throw closedError();
       const record = takeHostCall(this.#view);
       if (record !== undefined) return record;
       await new Promise<void>((resume) => this.#queue.push(resume));

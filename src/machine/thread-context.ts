@@ -33,7 +33,8 @@ function waitForLock(thread: KernelThread, host: Host, tx: Transaction, word: He
   const slot = (value & LOCK_HOLDER) - 1;
   const other = new Transaction(tx.buffers, slot, thread);
   const owner = slotOwner(other);
-  if (owner !== 0 && isDead(tx, owner) && releaseRequest(other, thread.id, (each) => isDead(tx, each))) return;
+  if (owner !== 0 && isDead(tx, owner) && releaseRequest(other, thread.id, (each) => isDead(tx, each)))
+    return;
   host.parking.wait(tx.words, word, value, LOCK_PATIENCE_MS);
 }
 

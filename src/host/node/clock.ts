@@ -2,6 +2,9 @@
 
 import type { HostClock } from "../contract.ts";
 
+/** How far the wall clock may differ before it counts as set. */
+const WALL_TOLERANCE_MS = 50;
+
 /**
  * A clock for this thread. `performance.now` counts from the thread's own start; one reading of the process's
  * clock, which all threads share, tells how far that is from theirs.
@@ -10,9 +13,9 @@ export function nodeClock(): HostClock {
   const [seconds, nanoseconds] = process.hrtime();
   const offset = seconds * 1e9 + nanoseconds - performance.now() * 1e6;
   let last = 0;
-  // The wall clock is read again now and then, since it may be set.
-  let wallOffset = 0;
-  let wallReadAt = Number.NEGATIVE_INFINITY;
+  // The wall clock when this clock began, finer than Date.now tells it; moved when the host's is set.
+  let wallOffset = performance.timeOrigin;
+  let checkedAt = Number.NEGATIVE_INFINITY;
   return {
     monotonic: () => {
       const now = Math.round(performance.now() * 1e6 + offset);
@@ -21,11 +24,11 @@ export function nodeClock(): HostClock {
     },
     realtime: () => {
       const now = performance.now();
-      if (now - wallReadAt > 1000) {
-        wallReadAt = now;
-        const wall = Date.now() - now;
-        // Milliseconds are coarse: keep the finer offset while it agrees.
-        if (Math.abs(wall - wallOffset) > 2) wallOffset = wall;
+      if (now - checkedAt > 1000) {
+        checkedAt = now;
+        // Threads must agree to within microseconds, so that files made one after the other show it.
+        const off = Date.now() - (now + wallOffset);
+        if (Math.abs(off) > WALL_TOLERANCE_MS) wallOffset += off;
       }
       return Math.round((now + wallOffset) * 1e6);
     },
