@@ -5,7 +5,7 @@
  */
 
 import { LEAF_INDEX_BITS, PAGE_SIZE } from "../../base/hart-abi.ts";
-import { errno } from "../../base/errno.ts";
+import { errno, type Errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { backingOf, endStep, lockForChange, MORE, splitMapping, Step } from "./change.ts";
 import { mappingAt, mappingBefore } from "./mapping-tree.ts";
@@ -35,7 +35,10 @@ const PROT_GROWSUP = 0x0200_0000;
 /** Flags of a page that do not follow from its protection. */
 const KEPT: number = PAGE_COW | PAGE_CLEAN | PAGE_MOVING | PAGE_FILE | PAGE_STALE;
 
-/** mprotect(2): 0, or MORE. Errors: EINVAL, ENOMEM (a hole, or too many mappings), EACCES. */
+/**
+ * mprotect(2): 0, or MORE; a negative error number if only the part before a hole or a file that may not be
+ * written was changed. Errors: EINVAL, ENOMEM (a hole at once, or too many mappings), EACCES.
+ */
 export function mprotect(
   tx: Transaction,
   space: AddressSpace,
@@ -61,9 +64,10 @@ export function mprotect(
       throw errno.EINVAL;
     first = Mapping.first.get(tx, mapping);
   }
-  checkRange(tx, space, first, end, wanted);
+  const { stop: checked, failure } = checkRange(tx, space, first, end, wanted);
+  if (checked === first && failure !== undefined) throw failure;
   const step = new Step(space);
-  for (let page = first; page < end; ) {
+  for (let page = first; page < checked; ) {
     let mapping = mappingAt(tx, space, page);
     if (Mapping.prot.get(tx, mapping) === wanted) {
       page = Mapping.end.get(tx, mapping);
@@ -74,7 +78,7 @@ export function mprotect(
     }
     step.mappings--;
     if (Mapping.first.get(tx, mapping) < page) mapping = splitMapping(tx, step, mapping, page);
-    const stop = Math.min(end, Mapping.end.get(tx, mapping));
+    const stop = Math.min(checked, Mapping.end.get(tx, mapping));
     const reached = protectPages(tx, step, page, stop, wanted);
     if (reached === page) return endStep(tx, step, owner, MORE);
     if (reached < Mapping.end.get(tx, mapping)) splitMapping(tx, step, mapping, reached);
@@ -82,24 +86,30 @@ export function mprotect(
     joinAround(tx, space, mapping);
     page = reached;
   }
-  return endStep(tx, step, owner, 0);
+  return endStep(tx, step, owner, failure === undefined ? 0 : -failure.code);
 }
 
-/** Throws ENOMEM if the range has a hole, EACCES if a file in it may not be written. */
+/**
+ * How far the range may get these permissions: up to a hole (ENOMEM) or a file that may not be written
+ * (EACCES). What comes before is changed all the same, as on Linux.
+ */
 function checkRange(
   tx: Transaction,
   space: AddressSpace,
   first: PageNumber,
   end: PageNumber,
   prot: number,
-): void {
+): { readonly stop: PageNumber; readonly failure: Errno | undefined } {
   for (let page = first; page < end; ) {
     const mapping = mappingAt(tx, space, page);
-    if (mapping === 0) throw errno.ENOMEM;
+    if (mapping === 0) return { stop: page, failure: errno.ENOMEM };
     const flags = Mapping.flags.get(tx, mapping);
-    if ((prot & PROT.WRITE) !== 0 && (flags & MAPPING.MAY_WRITE) === 0) throw errno.EACCES;
+    if ((prot & PROT.WRITE) !== 0 && (flags & MAPPING.MAY_WRITE) === 0) {
+      return { stop: page, failure: errno.EACCES };
+    }
     page = Mapping.end.get(tx, mapping);
   }
+  return { stop: end, failure: undefined };
 }
 
 /** Gives the present pages from `first` to `end` new permissions, as far as the step goes; see zapPages. */
