@@ -8,6 +8,7 @@ import { SystemCall } from "./call.ts";
 import { registerJobControl } from "./job-control.ts";
 import { isOrphanedGroup, kernelOf, lockTree, processOf, signalGroupLater } from "./process.ts";
 import { isBlocked, isIgnored, sendToProcess, SI, SIG, signalInfo } from "./signal.ts";
+import { noteRetry, WOULD_BLOCK } from "./request.ts";
 import { Kernel, LIFE, Process, Task } from "./task.ts";
 import { registerRedo } from "./thread.ts";
 
@@ -35,8 +36,26 @@ function sessionOfGroup(view: HeapView, group: number): number {
   return 0;
 }
 
+/** Attempts to take the tree's lock out of order, before the request begins again without any lock. */
+const ATTEMPTS = 1000;
+
+/**
+ * Takes the tree's lock for a terminal. A request that came there through a descriptor table shared by several
+ * tasks holds that table's lock, which ranks behind the tree's: then waiting is not allowed, only trying.
+ */
+function lockTreeLate(tx: Transaction): void {
+  const kernel = kernelOf(tx);
+  if (tx.inSystem || tx.locksHeld === 0 || Kernel.tree.heldBy(tx, kernel)) {
+    lockTree(tx);
+    return;
+  }
+  for (let i = 0; i < ATTEMPTS; i++) if (Kernel.tree.tryAcquire(tx, kernel)) return;
+  noteRetry(tx, Kernel.changed.at(kernel));
+  throw WOULD_BLOCK;
+}
+
 registerJobControl({
-  lock: (tx) => void lockTree(tx),
+  lock: lockTreeLate,
   callerGroup: (tx) => field(tx, (process) => Process.group.get(tx, process)),
   callerSession: (tx) => field(tx, (process) => Process.session.get(tx, process)),
   callerLeadsSession: (tx) =>

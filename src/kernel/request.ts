@@ -145,6 +145,13 @@ export function noteWait(tx: Transaction, condition: HeapAddr): void {
   w[tx.slotAt + SLOT.waitCount] = count + 1;
 }
 
+/** Notes a wait for `condition` as if it had been signalled since: the request runs again at once. */
+export function noteRetry(tx: Transaction, condition: HeapAddr): void {
+  noteWait(tx, condition);
+  const noted = tx.slotAt + SLOT.waits + (tx.words[tx.slotAt + SLOT.waitCount]! - 1) * 2 + 1;
+  tx.words[noted] = (tx.words[noted]! - 1) | 0;
+}
+
 /** Notes one condition and throws: `throw waitFor(tx, Pipe.readable.at(pipe))`. */
 export function waitFor(tx: Transaction, condition: HeapAddr): typeof WOULD_BLOCK {
   noteWait(tx, condition);

@@ -124,7 +124,7 @@ registerTaskResource({
     if (forked !== 0) cancelFork(tx, space, AddressSpace.claim.get(tx, forked));
     else if (AddressSpace.references.get(tx, space) === 0) {
       if (destroyStep(tx, space)) Task.space.set(tx, task, none());
-    } else if (!releaseSpace(tx, space)) Task.space.set(tx, task, none());
+    } else if (!releaseSpace(tx, space, task)) Task.space.set(tx, task, none());
     return false;
   },
 });
