@@ -38,7 +38,7 @@ export function syscallsPage(rows: readonly CallRow[]): string {
     "*Waits* says how a call waits: **retry** runs again from its beginning when its condition may hold, **enqueue**",
     "has left a record that whoever wakes it completes (rule R1 of the design). A call that a signal handler",
     "interrupts begins again if the handler was set up with `SA_RESTART`, else ends with `EINTR`; **interrupt** always",
-    "ends, **always** always begins again.",
+    "ends, **uninterruptible** is finished before any handler runs.",
     "",
     "| number | name | supported | waits | note |",
     "|---:|---|---|---|---|",

@@ -33,8 +33,11 @@ import {
 } from "./signal.ts";
 import { ATTENTION, Process, RUN, SignalHandlers, Task } from "./task.ts";
 
-/** Values of Task.inCall: the call waits; what it had left over several attempts has been given up. */
-export const IN_CALL = { WAITING: 1, ABANDONED: 2 } as const;
+/**
+ * Values of Task.inCall: the call waits; what it had left over several attempts has been given up; it waits and
+ * signals do not interrupt it.
+ */
+export const IN_CALL = { WAITING: 1, ABANDONED: 2, UNINTERRUPTIBLE: 3 } as const;
 
 /** What became of the task. */
 export type Attended = "goes on" | "left its hart";
@@ -49,6 +52,8 @@ export function attend(call: SystemCall, hart: Hart, personality: Personality): 
       endTask(tx, hart, task);
       return "left its hart";
     }
+    // A call that signals do not interrupt is finished first; it ends with another look at this.
+    if (Task.inCall.get(tx, task) === IN_CALL.UNINTERRUPTIBLE) return "goes on";
     if ((attention & ATTENTION.STOP) !== 0) {
       if (stopHere(tx, hart, task)) return "left its hart";
       continue;
@@ -121,8 +126,6 @@ function tellContinued(tx: Transaction, task: Task): void {
   lockTree(tx);
   if (Process.continued.get(tx, process) !== 0) {
     Process.continued.set(tx, process, 0);
-    Process.unreportedContinue.set(tx, process, 1);
-    Process.unreportedStop.set(tx, process, 0);
     tellParentOfChild(tx, process, CLD.CONTINUED, SIG.CONT);
   }
   tx.commit();

@@ -37,6 +37,8 @@ export interface Personality {
   pushSignalFrame(call: SystemCall, signal: number, info: SignalInfo, action: SignalAction): void;
   /** Whether the call that the task is in is begun again after a handler that asks for it (SA_RESTART). */
   restarts(call: SystemCall): boolean;
+  /** Whether signals interrupt the call that the task is in while it waits; its end always does. */
+  isInterruptible(call: SystemCall): boolean;
   /** What an interrupted call answers because it has moved bytes already; undefined if it has not. */
   partialResult(call: SystemCall): number | undefined;
   /** Gives up what an interrupted call has left that is not resumed: one bounded step; true at the end. */

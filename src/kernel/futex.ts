@@ -163,6 +163,26 @@ export function wakeFutex(tx: Transaction, key: FutexKey, count: number, bitset:
   return wakeInBucket(tx, bucket, key, count, bitset);
 }
 
+/**
+ * Calls `change`, then wakes up to `counts[0]` waiters of `keys[0]` and, if `change` has answered true, up to
+ * `counts[1]` of `keys[1]`; how many there were.
+ */
+export function wakeTwoFutexes(
+  tx: Transaction,
+  keys: readonly [FutexKey, FutexKey],
+  counts: readonly [number, number],
+  change: () => boolean,
+): number {
+  const first = bucketOf(tx, keys[0]);
+  const second = bucketOf(tx, keys[1]);
+  lockBucket(tx, Math.min(first, second));
+  if (first !== second) lockBucket(tx, Math.max(first, second));
+  const both = change();
+  const woken = wakeInBucket(tx, first, keys[0], counts[0], FUTEX_BITSET_ALL);
+  if (!both) return woken;
+  return woken + wakeInBucket(tx, second, keys[1], Math.min(counts[1], WAKES_MAX - woken), FUTEX_BITSET_ALL);
+}
+
 /** Most waiters that one transaction wakes: the bound of rule R3. */
 const WAKES_MAX = 100;
 

@@ -13,7 +13,7 @@ import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import { type HeapView, placeRoot } from "../heap/heap.ts";
 import { REDO } from "../heap/layout.ts";
-import { append, each, next, remove } from "../heap/list.ts";
+import { append, each, remove } from "../heap/list.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { signalCondition } from "./condition.ts";
 import type { SignalInfo } from "./call.ts";
@@ -305,7 +305,7 @@ export function settleZombie(tx: Transaction, process: Process): boolean {
     dropFile(tx, executable);
     return false;
   }
-  const kernel = lockTree(tx);
+  lockTree(tx);
   const terminal = Process.terminal.get(tx, process);
   const pid = Process.pid.get(tx, process);
   if (terminal !== 0 && Process.session.get(tx, process) === pid) {
@@ -313,21 +313,40 @@ export function settleZombie(tx: Transaction, process: Process): boolean {
     terminalControl()?.sessionEnded(tx, terminal, pid);
     return false;
   }
-  const init = Kernel.init.get(tx, kernel);
-  for (let moved = 0, child = Process.children.first(tx, process); child !== 0; ) {
-    if (++moved > 8) return false;
-    const after = next(tx, Process.siblings, child);
-    remove(tx, Process.children, process, Process.siblings, child);
-    append(tx, Process.children, init, Process.siblings, child);
-    Process.parent.set(tx, child, init);
-    if (Process.life.get(tx, child) === LIFE.ZOMBIE && Process.settled.get(tx, child) !== 0) {
-      reap(tx, child);
-    }
-    child = after;
+  const child = Process.children.first(tx, process);
+  if (child !== 0) {
+    // One in each transaction: its signals lock or its new parent's may be needed.
+    adopt(tx, child, newParent(tx, process));
+    return false;
   }
   Process.settled.set(tx, process, 1);
   tellParent(tx, process);
   return true;
+}
+
+/** Who adopts the children of `process`: the nearest subreaper above it that lives, or init. */
+function newParent(view: HeapView, process: Process): Process {
+  const init = Kernel.init.get(view, kernelOf(view));
+  let parent = Process.parent.get(view, process);
+  while (
+    parent !== init &&
+    (Process.childSubreaper.get(view, parent) === 0 || Process.life.get(view, parent) !== LIFE.ALIVE)
+  ) {
+    parent = Process.parent.get(view, parent);
+  }
+  return parent;
+}
+
+/** Gives an orphan another parent, who learns of its end if that has come already. */
+function adopt(tx: Transaction, child: Process, parent: Process): void {
+  remove(tx, Process.children, Process.parent.get(tx, child), Process.siblings, child);
+  append(tx, Process.children, parent, Process.siblings, child);
+  Process.parent.set(tx, child, parent);
+  Process.exitSignal.set(tx, child, SIG.CHLD);
+  const deathSignal = Process.parentDeathSignal.get(tx, child);
+  if (Process.life.get(tx, child) === LIFE.ZOMBIE) {
+    if (Process.settled.get(tx, child) !== 0) tellParent(tx, child);
+  } else if (deathSignal !== 0) sendToProcess(tx, child, signalInfo(deathSignal, SI.USER));
 }
 
 /** Tells the parent of an end, by signal and condition; reaps at once if the parent does not care. */
@@ -428,6 +447,8 @@ export function sendToGroup(tx: Transaction, group: number, info: SignalInfo): n
       members.push(process);
   }
   members.sort((a, b) => a - b);
+  // All of them before the first signal is sent: in a redo step that takes the scheduler's lock, which is the last.
+  for (const process of members) Process.signals.acquire(tx, process);
   for (const process of members) {
     sendToProcess(tx, process, info);
     count++;

@@ -22,6 +22,7 @@ import type { HeapView } from "../heap/heap.ts";
 import { each, append, next, remove } from "../heap/list.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { SignalAction, SignalInfo } from "./call.ts";
+import { signalCondition } from "./condition.ts";
 import { nudgeTask } from "./scheduler.ts";
 import { ATTENTION, LIFE, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
 
@@ -257,7 +258,14 @@ function prepare(tx: Transaction, process: Process, signal: number): void {
     discard(tx, process, DEFAULT_STOP);
     if (Process.stoppedBy.get(tx, process) !== 0) {
       Process.stoppedBy.set(tx, process, 0);
-      if (signal === SIG.CONT) Process.continued.set(tx, process, 1);
+      if (signal === SIG.CONT) {
+        // wait(2) may report it from now on, whatever the process does next; the parent's SIGCHLD comes from
+        // the first task that goes on. Whoever sends SIGCONT holds the tree lock.
+        Process.continued.set(tx, process, 1);
+        Process.unreportedContinue.set(tx, process, 1);
+        Process.unreportedStop.set(tx, process, 0);
+        signalCondition(tx, Process.childChanged.at(Process.parent.get(tx, process)));
+      }
       for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
         Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.STOP);
         nudgeTask(tx, task);

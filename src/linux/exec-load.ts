@@ -34,7 +34,7 @@ import { Exec, execOf } from "./exec-record.ts";
 import { TRAMPOLINE, TRAMPOLINE_CODE } from "./signal-frame.ts";
 
 /** Where the stack ends. */
-export const STACK_TOP: number = VA_LIMIT - PAGE_SIZE;
+export const STACK_TOP: number = TRAMPOLINE;
 const PROGRAM_BASE = 0x2a_aaaa_a000;
 /** Room that a stack has at first, below what the arguments take. */
 const STACK_ROOM = 0x2_0000;

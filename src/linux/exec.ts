@@ -37,7 +37,7 @@ import { AddressSpace } from "../kernel/memory/records.ts";
 import { endOtherTasks, lockTree, takeLead } from "../kernel/process.ts";
 import { setPc, setX, X } from "../kernel/registers.ts";
 import { noteWait, pathAt, WOULD_BLOCK } from "../kernel/request.ts";
-import { ACTION, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
+import { ACTION, SIG, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
 import { Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { threadOf } from "../kernel/thread.ts";
 import { auth } from "../servers/auth/auth.ts";
@@ -246,6 +246,7 @@ function becomeProgram(
   Task.clearTid.set(tx, task, 0);
   Task.robustList.set(tx, task, 0);
   Process.hasExecuted.set(tx, process, 1);
+  Process.exitSignal.set(tx, process, SIG.CHLD);
   Process.argumentsStart.set(tx, process, stack.argumentsStart);
   Process.argumentsEnd.set(tx, process, stack.argumentsEnd);
   Process.environmentStart.set(tx, process, stack.argumentsEnd);
@@ -382,7 +383,7 @@ function executeFile(call: SystemCall, descriptor: number): number {
 }
 
 const execNames = flagSet(Object.fromEntries(atNames.names));
-const options = { restart: "always", abandon: clearExecStep, wait: "retry" } as const;
+const options = { restart: "uninterruptible", abandon: clearExecStep, wait: "retry" } as const;
 
 export const execRows: readonly CallRow[] = [
   full(221, "execve", ["string", "strings", "environment"], execve, options),

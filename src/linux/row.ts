@@ -5,7 +5,7 @@
  */
 
 import type { Transaction } from "../heap/transaction.ts";
-import type { CallHandler } from "../kernel/call.ts";
+import type { CallHandler, SystemCall } from "../kernel/call.ts";
 import type { Task } from "../kernel/task.ts";
 
 /** A set of flag names for decoding: bits, or (under `mask`) the values of a field inside the word. */
@@ -79,9 +79,10 @@ export type WaitKind = "none" | "retry" | "enqueue";
 
 /**
  * What a handler that interrupts the wait does to the call: it is run again if the handler was set up with
- * SA_RESTART, else EINTR ("restart"); always EINTR ("interrupt"); run again whatever the handler ("always").
+ * SA_RESTART, else EINTR ("restart"); always EINTR ("interrupt"). No handler runs before the call is finished,
+ * and only the end of the task keeps it from that ("uninterruptible").
  */
-export type RestartKind = "restart" | "interrupt" | "always";
+export type RestartKind = "restart" | "interrupt" | "uninterruptible";
 
 /**
  * Gives up what the earlier attempts of a call hold, when a signal or the task's end keeps it from being resumed:
@@ -100,6 +101,8 @@ export interface CallRow {
   readonly note: string;
   readonly wait: WaitKind;
   readonly restart: RestartKind;
+  /** Says so by the arguments, for a call whose kind depends on them. */
+  readonly restartOf: ((call: SystemCall) => RestartKind) | undefined;
   /**
    * Whether Task.progress is a count of bytes while the call waits: what it answers when a signal ends the wait.
    */
@@ -113,6 +116,7 @@ export interface CallRow {
 export interface RowOptions {
   readonly wait?: WaitKind;
   readonly restart?: RestartKind;
+  readonly restartOf?: (call: SystemCall) => RestartKind;
   readonly result?: CallRow["result"];
   readonly countsProgress?: boolean;
   readonly abandon?: Abandon;
@@ -127,8 +131,9 @@ function row(
   handler: CallHandler | undefined,
   options: RowOptions,
 ): CallRow {
-  const { wait = "none", restart = "restart", result = "int", countsProgress = false, abandon } = options;
-  return { number, name, args, support, note, handler, wait, restart, result, countsProgress, abandon };
+  const { wait = "none", restart = "restart", restartOf, result = "int", countsProgress = false } = options;
+  const waiting = { wait, restart, restartOf, countsProgress, abandon: options.abandon };
+  return { number, name, args, support, note, handler, result, ...waiting };
 }
 
 /** A call that does all that Linux documents. */

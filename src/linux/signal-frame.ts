@@ -15,7 +15,16 @@
  * rt_sigreturn: riscv64 has no SA_RESTORER.
  */
 
-import { PAGE_SIZE, REG_F, REG_FFLAGS, REG_FRM, REG_PC, REG_RESERVATION, REG_X, VA_LIMIT } from "../base/hart-abi.ts";
+import {
+  PAGE_SIZE,
+  REG_F,
+  REG_FFLAGS,
+  REG_FRM,
+  REG_PC,
+  REG_RESERVATION,
+  REG_X,
+  VA_LIMIT,
+} from "../base/hart-abi.ts";
 import { errno } from "../base/errno.ts";
 import type { Personality, SignalAction, SignalInfo, SystemCall } from "../kernel/call.ts";
 import { setPc, setX, unsigned, X } from "../kernel/registers.ts";
@@ -36,8 +45,8 @@ const SS_ONSTACK = 1;
 const SS_DISABLE = 2;
 const SS_AUTODISARM = 0x8000_0000;
 
-/** Where the page with the trampoline is mapped: the last page of the space, above the stack. */
-export const TRAMPOLINE: number = VA_LIMIT - PAGE_SIZE;
+/** Where the page with the trampoline is mapped: above the stack, below the last page, which is nobody's. */
+export const TRAMPOLINE: number = VA_LIMIT - 2 * PAGE_SIZE;
 /** li a7, 139 (rt_sigreturn); ecall. */
 export const TRAMPOLINE_CODE: readonly number[] = [0x08b0_0893, 0x0000_0073];
 
@@ -47,7 +56,8 @@ export function siginfoBytes(info: SignalInfo): Uint8Array<ArrayBuffer> {
   view.setInt32(0, info.signal, true);
   view.setInt32(4, info.errno, true);
   view.setInt32(8, info.code, true);
-  const isFault = info.code > 0 && [SIG.SEGV, SIG.BUS, SIG.ILL, SIG.FPE, SIG.TRAP].some((s) => s === info.signal);
+  const isFault =
+    info.code > 0 && [SIG.SEGV, SIG.BUS, SIG.ILL, SIG.FPE, SIG.TRAP].some((s) => s === info.signal);
   if (isFault && info.code < 0x80) {
     view.setBigUint64(16, BigInt(info.address), true);
     return new Uint8Array(view.buffer);
@@ -105,7 +115,11 @@ function frameBytes(
   const view = new DataView(bytes.buffer);
   bytes.set(siginfoBytes(info), 0);
   view.setBigUint64(STACK, BigInt(base), true);
-  view.setInt32(STACK + 8, size === 0 ? SS_DISABLE : (isOnStack(sp, base, size) ? SS_ONSTACK : 0) | stackFlags, true);
+  view.setInt32(
+    STACK + 8,
+    size === 0 ? SS_DISABLE : (isOnStack(sp, base, size) ? SS_ONSTACK : 0) | stackFlags,
+    true,
+  );
   view.setBigUint64(STACK + 16, BigInt(size), true);
   view.setInt32(MASK, action.oldMaskLow, true);
   view.setInt32(MASK + 4, action.oldMaskHigh, true);
@@ -127,7 +141,8 @@ export function popSignalFrame(call: SystemCall): void {
   const bytes = readUser(call, frame, FRAME_BYTES);
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_BYTES);
   const copy = (from: number, to: number, words: number): void => {
-    for (let i = 0; i < words; i++) tx.storeMemory(registers + (to >> 2) + i, view.getInt32(from + i * 4, true));
+    for (let i = 0; i < words; i++)
+      tx.storeMemory(registers + (to >> 2) + i, view.getInt32(from + i * 4, true));
   };
   copy(REGISTERS, REG_PC, 2);
   copy(REGISTERS + 8, REG_X + 8, 62);

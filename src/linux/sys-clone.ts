@@ -6,7 +6,7 @@
  * it, where it becomes visible, and starts it. Cancel: when the maker ends, so does what it was building.
  */
 
-import { errno } from "../base/errno.ts";
+import { errno, Errno } from "../base/errno.ts";
 import { REG_ROOT, REGISTER_FILE_BYTES, REG_KERNEL } from "../base/hart-abi.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
@@ -15,13 +15,13 @@ import { holdSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { holdFile } from "../kernel/file.ts";
 import { beginFork, forkStep } from "../kernel/memory/fork.ts";
 import { MORE } from "../kernel/memory/change.ts";
-import { buildTask, createProcess, enrollTask, lockTree, processOf } from "../kernel/process.ts";
+import { buildTask, createProcess, discardStep, enrollTask, lockTree, processOf } from "../kernel/process.ts";
 import { pc, setPc, setX, X } from "../kernel/registers.ts";
 import { startTask } from "../kernel/scheduler.ts";
 import { ATTENTION, LIFE, Limits, Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
-import { type CallRow, flagSet, full } from "./row.ts";
+import { type CallRow, flagSet, partial } from "./row.ts";
 import { readStruct, writeUser } from "./user.ts";
 
 export const CLONE = {
@@ -207,9 +207,26 @@ function doClone(call: SystemCall, request: CloneRequest): number {
   if (Task.vforkPid.get(tx, task) !== 0) return awaitVfork(call);
   if (Task.child.get(tx, task) === 0) {
     checkFlags(flags);
-    if (request.exitSignal > 64) throw errno.EINVAL;
+    // A real-time signal is queued, and at the end of a process there may be no room for that.
+    if (request.exitSignal > 31) throw errno.EINVAL;
     build(call, flags);
   }
+  try {
+    return finish(call, request);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    tx.rollback();
+    while (!discardStep(tx, Task.child.get(tx, task))) call.step();
+    Task.child.set(tx, task, 0 as Task);
+    Task.progressDetail.set(tx, task, 0);
+    return -error.code;
+  }
+}
+
+/** Goes on with the child that is being built, through its phases; its tid. */
+function finish(call: SystemCall, request: CloneRequest): number {
+  const { tx, task } = call;
+  const { flags } = request;
   const child = Task.child.get(tx, task);
   if (Task.progressDetail.get(tx, task) === PHASE.IDENTITY) giveIdentity(call, flags);
   if (Task.progressDetail.get(tx, task) === PHASE.FILES) {
@@ -266,10 +283,15 @@ const clone3: CallHandler = (call) => {
 
 const CLONE_FLAGS = flagSet(CLONE);
 
+const NOTE = "no namespaces, no real-time signal for the end";
+
 export const cloneRows: readonly CallRow[] = [
-  full(220, "clone", [CLONE_FLAGS, "address", "address", "address", "address"], clone, {
+  partial(220, "clone", [CLONE_FLAGS, "address", "address", "address", "address"], NOTE, clone, {
     wait: "enqueue",
-    restart: "always",
+    restart: "uninterruptible",
   }),
-  full(435, "clone3", ["address", "unsigned"], clone3, { wait: "enqueue", restart: "always" }),
+  partial(435, "clone3", ["address", "unsigned"], NOTE, clone3, {
+    wait: "enqueue",
+    restart: "uninterruptible",
+  }),
 ];

@@ -12,9 +12,11 @@ import {
   isWoken,
   requeueFutex,
   wakeFutex,
+  wakeTwoFutexes,
 } from "../kernel/futex.ts";
 import { spaceRoot } from "../kernel/memory/address-space.ts";
 import { translate } from "../kernel/memory/page-table.ts";
+import { checkUser } from "../kernel/memory/user-memory.ts";
 import { Kernel, Task } from "../kernel/task.ts";
 import { kernelOf } from "../kernel/process.ts";
 import { threadOf } from "../kernel/thread.ts";
@@ -79,6 +81,68 @@ function wait(call: SystemCall, command: number, bitset: number): number {
   throw call.waitFor(futexCondition(tx, task));
 }
 
+/** The new value of the second word of WAKE_OP; the operation is bits 28–31 of `encoded`, 31 a shift. */
+function operate(encoded: number, old: number): number {
+  let operand = (encoded << 8) >> 20;
+  if (encoded < 0) operand = 1 << (operand & 31);
+  switch ((encoded >> 28) & 7) {
+    case 0:
+      return operand;
+    case 1:
+      return (old + operand) | 0;
+    case 2:
+      return old | operand;
+    case 3:
+      return old & ~operand;
+    case 4:
+      return old ^ operand;
+    default:
+      throw errno.ENOSYS;
+  }
+}
+
+/** Whether the old value of the second word of WAKE_OP passes the comparison in `encoded`. */
+function compare(encoded: number, old: number): boolean {
+  const operand = (encoded << 20) >> 20;
+  switch ((encoded >> 24) & 15) {
+    case 0:
+      return old === operand;
+    case 1:
+      return old !== operand;
+    case 2:
+      return old < operand;
+    case 3:
+      return old <= operand;
+    case 4:
+      return old > operand;
+    case 5:
+      return old >= operand;
+    default:
+      throw errno.ENOSYS;
+  }
+}
+
+/** Changes the second word, wakes waiters of the first, and of the second if its old value was as wanted. */
+function wakeOp(call: SystemCall, count: number, countOther: number): number {
+  const { tx } = call;
+  const encoded = call.int(5);
+  locate(call, call.address(0));
+  locate(call, call.address(4));
+  operate(encoded, 0);
+  compare(encoded, 0);
+  checkUser(call.tx, spaceOf(call), call.address(4), 4, true);
+  const physical = translate(tx, spaceRoot(tx, spaceOf(call)), call.address(4), true);
+  if (physical < 0) throw errno.EFAULT;
+  const keys = [keyOf(call, call.address(0)), keyOf(call, call.address(4))] as const;
+  let old = 0;
+  return wakeTwoFutexes(tx, keys, [count, countOther], () => {
+    // User memory is not undone: nothing after this can fail. Threads in user mode change it at the same time.
+    do old = Atomics.load(tx.memory, physical >>> 2);
+    while (Atomics.compareExchange(tx.memory, physical >>> 2, old, operate(encoded, old)) !== old);
+    return compare(encoded, old);
+  });
+}
+
 const futex: CallHandler = (call) => {
   const command = call.int(1) & COMMAND;
   const count = call.int(2);
@@ -104,6 +168,8 @@ const futex: CallHandler = (call) => {
       const to = keyOf(call, call.address(4));
       return requeueFutex(call.tx, from, to, count, call.int(3), physical, expected);
     }
+    case OP.WAKE_OP:
+      return wakeOp(call, count, call.int(3));
     default:
       throw errno.ENOSYS;
   }
@@ -119,8 +185,9 @@ export const futexRows: readonly CallRow[] = [
     98,
     "futex",
     ["address", FLAGS, "unsigned", "address", "address", "hex"],
-    "no priority inheritance, no WAKE_OP",
+    "no priority inheritance",
     futex,
-    { wait: "enqueue" },
+    // As on Linux, a wait with a limit is not begun again: the limit would be.
+    { wait: "enqueue", restartOf: (call) => (call.address(3) === 0 ? "restart" : "interrupt") },
   ),
 ];

@@ -1,6 +1,6 @@
 /** System calls about processes: ending, waiting, ids, groups, sessions, limits, names. */
 
-import { errno } from "../base/errno.ts";
+import { errno, Errno } from "../base/errno.ts";
 import { each } from "../heap/list.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
 import { Credentials } from "../kernel/credentials.ts";
@@ -63,7 +63,14 @@ function findChange(
   let any = false;
   for (const child of each(tx, Process.children, process, Process.siblings)) {
     if (!matches(child)) continue;
+    // Children that do not end with SIGCHLD are for those who ask for them.
+    const isClone = Process.exitSignal.get(tx, child) !== SIG.CHLD;
+    if ((options & WAIT.__WALL) === 0 && isClone !== ((options & WAIT.__WCLONE) !== 0)) continue;
     any = true;
+    // Before an end that came since: who sends SIGCONT and then waits for it finds it, however quick the child is.
+    if (Process.unreportedContinue.get(tx, child) !== 0 && (options & WAIT.WCONTINUED) !== 0) {
+      return { child, kind: "continue", status: 0xffff };
+    }
     if (Process.life.get(tx, child) === LIFE.ZOMBIE) {
       if (Process.settled.get(tx, child) !== 0 && (options & WAIT.WEXITED) !== 0) {
         return { child, kind: "exit", status: Process.exitStatus.get(tx, child) };
@@ -72,9 +79,6 @@ function findChange(
     }
     const stopped = Process.unreportedStop.get(tx, child);
     if (stopped !== 0 && (options & WAIT.WUNTRACED) !== 0) return { child, kind: "stop", status: stopped };
-    if (Process.unreportedContinue.get(tx, child) !== 0 && (options & WAIT.WCONTINUED) !== 0) {
-      return { child, kind: "continue", status: 0xffff };
-    }
   }
   if (!any) throw errno.ECHILD;
   return undefined;
@@ -96,6 +100,20 @@ function matcher(call: SystemCall, pid: number): (child: Process) => boolean {
   return (child) => Process.group.get(tx, child) === group;
 }
 
+/**
+ * `result`, or EFAULT as a result if `write` fails: what was to be told is lost then, and not told again, as
+ * on Linux.
+ */
+function resultOfWriting(result: number, write: () => void): number {
+  try {
+    write();
+    return result;
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return -error.code;
+  }
+}
+
 const wait4: CallHandler = (call) => {
   const { tx, process } = call;
   const options = call.uint(2);
@@ -110,12 +128,13 @@ const wait4: CallHandler = (call) => {
     throw call.waitFor(Process.childChanged.at(process));
   }
   const pid = Process.pid.get(tx, change.child);
-  if (call.address(3) !== 0) {
-    writeUser(call, call.address(3), rusageBytes(Process.userTime.get(tx, change.child), 0));
-  }
-  if (call.address(1) !== 0) writeUser(call, call.address(1), new Int32Array([change.status]));
+  const usage = rusageBytes(Process.userTime.get(tx, change.child), 0);
+  const result = resultOfWriting(pid, () => {
+    if (call.address(1) !== 0) writeUser(call, call.address(1), new Int32Array([change.status]));
+    if (call.address(3) !== 0) writeUser(call, call.address(3), usage);
+  });
   consume(call, change);
-  return pid;
+  return result;
 };
 
 /** si_code and si_status of a change. */
@@ -146,17 +165,18 @@ const waitid: CallHandler = (call) => {
     if (call.address(2) !== 0) writeUser(call, call.address(2), new Uint8Array(128));
     return 0;
   }
-  if (call.address(4) !== 0) {
-    writeUser(call, call.address(4), rusageBytes(Process.userTime.get(tx, change.child), 0));
-  }
-  if (call.address(2) !== 0) {
+  const result = resultOfWriting(0, () => {
+    if (call.address(4) !== 0) {
+      writeUser(call, call.address(4), rusageBytes(Process.userTime.get(tx, change.child), 0));
+    }
+    if (call.address(2) === 0) return;
     const [code, status] = codeOf(change);
     const uid = Process.uid.get(tx, change.child);
     const info = signalInfo(SIG.CHLD, code, { pid: Process.pid.get(tx, change.child), uid, status });
     writeUser(call, call.address(2), siginfoBytes(info));
-  }
+  });
   if ((options & WAIT.WNOWAIT) === 0) consume(call, change);
-  return 0;
+  return result;
 };
 
 // Ids.
@@ -436,7 +456,8 @@ const prctl: CallHandler = (call) => {
       return 0;
     }
     case PR.PR_SET_PDEATHSIG:
-      if (call.uint(1) > 64) throw errno.EINVAL;
+      // A real-time signal is queued, and at the end of the parent there may be no room for that.
+      if (call.uint(1) > 31) throw errno.EINVAL;
       Process.parentDeathSignal.set(tx, process, call.uint(1));
       return 0;
     case PR.PR_GET_PDEATHSIG:

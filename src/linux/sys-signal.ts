@@ -27,6 +27,7 @@ import { ATTENTION, Kernel, LIFE, Process, SignalHandlers, Task } from "../kerne
 import { WOULD_BLOCK } from "../kernel/request.ts";
 import { each } from "../heap/list.ts";
 import { auth } from "../servers/auth/auth.ts";
+import { CAP } from "../servers/auth/capabilities.ts";
 import { Credentials } from "../kernel/credentials.ts";
 import { type CallRow, full, nameSet } from "./row.ts";
 import { popSignalFrame, siginfoBytes, SIGINFO_BYTES } from "./signal-frame.ts";
@@ -209,7 +210,7 @@ function unsignedSp(tx: Transaction, registers: number): number {
   return (tx.memory[registers + 5]! >>> 0) * 0x1_0000_0000 + (tx.memory[registers + 4]! >>> 0);
 }
 
-// --- sending ------------------------------------------------------------------------------------------------
+// Sending.
 
 function userInfo(call: SystemCall, signal: number, code: number): SignalInfo {
   const { tx, task, process } = call;
@@ -221,7 +222,13 @@ function userInfo(call: SystemCall, signal: number, code: number): SignalInfo {
 function maySend(call: SystemCall, process: Process, signal: number): boolean {
   const { tx, task } = call;
   const target = Process.tasks.first(tx, process);
-  if (target === 0) return true;
+  if (target === 0) {
+    // A zombie, or init, which is the kernel itself: known by its user id alone.
+    const own = Task.credentials.get(tx, task);
+    const uid = Process.uid.get(tx, process);
+    if (Credentials.uid.get(tx, own) === uid || Credentials.effectiveUid.get(tx, own) === uid) return true;
+    return auth.isCapable(tx, own, CAP.KILL) !== 0;
+  }
   if (signal === SIG.CONT && Process.session.get(tx, process) === Process.session.get(tx, call.process))
     return true;
   return auth.mayKill(tx, Task.credentials.get(tx, task), Task.credentials.get(tx, target)) !== 0;

@@ -1,7 +1,10 @@
 /** System calls about time: clocks, sleeping, interval timers. */
 
-import { errno } from "../base/errno.ts";
+import { errno, Errno } from "../base/errno.ts";
+import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
+import { putU64 } from "../kernel/memory/user-memory.ts";
+import { unsigned, X } from "../kernel/registers.ts";
 import { WOULD_BLOCK } from "../kernel/request.ts";
 import { Kernel, Process, Task } from "../kernel/task.ts";
 import { kernelOf } from "../kernel/process.ts";
@@ -80,20 +83,31 @@ const setClock: CallHandler = () => {
   throw errno.EPERM;
 };
 
-/** Sleeps until the monotonic time `until`; writes what remains when a handler interrupts. */
-function sleepUntil(call: SystemCall, until: number, remainder: number): number {
-  const deadline = call.deadlineAt(until);
-  if (call.now() >= deadline) return 0;
-  // What remains is known before the wait only as an upper bound; it is written again at each attempt.
-  if (remainder !== 0 && Number.isFinite(deadline))
-    writeTimespec(call, remainder, Math.max(0, deadline - call.now()));
+/** Sleeps until the monotonic time `until`. */
+function sleepUntil(call: SystemCall, until: number): number {
+  if (call.now() >= call.deadlineAt(until)) return 0;
   throw WOULD_BLOCK;
 }
 
-const nanosleep: CallHandler = (call) => {
-  const length = readTimespec(call, call.address(0));
-  return sleepUntil(call, call.now() + length, 0);
-};
+/** A handler ends the sleep: tells what remains of it at `address`, if that is wanted. */
+function tellRemainder(tx: Transaction, task: Task, address: number): boolean {
+  if (address === 0) return true;
+  const left = Math.max(0, Task.deadline.get(tx, task) - threadOf(tx).clock.monotonic());
+  try {
+    const space = Task.space.get(tx, task);
+    putU64(tx, space, address, Math.floor(left / NS));
+    putU64(tx, space, address + 8, left % NS);
+  } catch (error) {
+    // The sleep is over all the same; Linux would answer EFAULT instead of EINTR.
+    if (!(error instanceof Errno)) throw error;
+  }
+  return true;
+}
+
+const argument = (tx: Transaction, task: Task, index: number): number =>
+  unsigned(tx, Task.registers.get(tx, task), X.a0 + index);
+
+const nanosleep: CallHandler = (call) => sleepUntil(call, call.now() + readTimespec(call, call.address(0)));
 
 const clockNanosleep: CallHandler = (call) => {
   const clock = call.int(0);
@@ -101,7 +115,7 @@ const clockNanosleep: CallHandler = (call) => {
   const now = readClock(call, clock);
   const time = readTimespec(call, call.address(2));
   const length = (call.int(1) & TIMER_ABSTIME) !== 0 ? time - now : time;
-  return sleepUntil(call, call.now() + Math.max(0, length), 0);
+  return sleepUntil(call, call.now() + Math.max(0, length));
 };
 
 const getitimer: CallHandler = (call) => {
@@ -192,7 +206,11 @@ const ABSTIME = flagSet({ TIMER_ABSTIME });
 const ITIMERS = nameSet({ ITIMER_REAL, ITIMER_VIRTUAL: 1, ITIMER_PROF: 2 });
 
 export const timeRows: readonly CallRow[] = [
-  full(101, "nanosleep", ["timespec", "address"], nanosleep, { wait: "enqueue", restart: "interrupt" }),
+  full(101, "nanosleep", ["timespec", "address"], nanosleep, {
+    wait: "enqueue",
+    restart: "interrupt",
+    abandon: (tx, task) => tellRemainder(tx, task, argument(tx, task, 1)),
+  }),
   full(102, "getitimer", [ITIMERS, "address"], getitimer),
   partial(103, "setitimer", [ITIMERS, "address", "address"], "ITIMER_REAL only", setitimer),
   unsupported(107, "timer_create", [CLOCKS, "address", "address"], "POSIX timers come later"),
@@ -202,6 +220,8 @@ export const timeRows: readonly CallRow[] = [
   full(115, "clock_nanosleep", [CLOCKS, ABSTIME, "timespec", "address"], clockNanosleep, {
     wait: "enqueue",
     restart: "interrupt",
+    abandon: (tx, task) =>
+      tellRemainder(tx, task, (argument(tx, task, 1) & TIMER_ABSTIME) === 0 ? argument(tx, task, 3) : 0),
   }),
   full(153, "times", ["address"], times),
   full(165, "getrusage", [nameSet(RUSAGE), "address"], getrusage),

@@ -12,7 +12,7 @@ import { Task } from "../kernel/task.ts";
 import { execRows } from "./exec.ts";
 // oxlint-disable-next-line import/no-unassigned-import -- it registers what /proc says
 import "./proc-source.ts";
-import type { CallRow } from "./row.ts";
+import type { CallRow, RestartKind } from "./row.ts";
 import { unsupportedRows } from "./rows-unsupported.ts";
 import { pushSignalFrame } from "./signal-frame.ts";
 import { cloneRows } from "./sys-clone.ts";
@@ -79,9 +79,19 @@ function currentRow(tx: Transaction, task: Task): CallRow | undefined {
   return rowOf(low(tx, Task.registers.get(tx, task), X.a7));
 }
 
-/** Whether the call is begun again after a handler: with SA_RESTART, or ("always") whatever its flags. */
+function restartKind(call: SystemCall): RestartKind | undefined {
+  const row = currentRow(call.tx, call.task);
+  return row?.restartOf?.(call) ?? row?.restart;
+}
+
+/** Whether the call is begun again after a handler with SA_RESTART. */
 export function restarts(call: SystemCall): boolean {
-  return currentRow(call.tx, call.task)?.restart !== "interrupt";
+  return restartKind(call) !== "interrupt";
+}
+
+/** Whether signals interrupt the call while it waits. */
+export function isInterruptible(call: SystemCall): boolean {
+  return restartKind(call) !== "uninterruptible";
 }
 
 /**
@@ -118,5 +128,5 @@ registerTaskResource({
 
 /** Linux riscv64, traced if `trace` is given. */
 export function linuxPersonality(trace?: CallTrace): Personality {
-  return { handlers, pushSignalFrame, restarts, partialResult, abandonStep, trace };
+  return { handlers, pushSignalFrame, restarts, isInterruptible, partialResult, abandonStep, trace };
 }
