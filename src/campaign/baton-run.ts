@@ -2,12 +2,14 @@
 
 import { Worker } from "node:worker_threads";
 import { moduleExtension } from "../base/module-extension.ts";
-import { checkHeap, type Violation } from "../heap/check.ts";
+import { checkHeap, liveRecords, type Violation } from "../heap/check.ts";
 import { createHeap } from "../heap/heap.ts";
 import { Transaction } from "../heap/transaction.ts";
 import { registerThread, ROLE } from "../kernel/placement/threads.ts";
 import { leaveSpace } from "../kernel/memory/safepoint.ts";
 import { abandonHart, Hart } from "../kernel/scheduler.ts";
+import { low, X } from "../kernel/registers.ts";
+import { RUN, Task } from "../kernel/task.ts";
 import { KernelThread } from "../kernel/thread.ts";
 import { FIRST_HART_SLOT } from "../machine/system.ts";
 import { batonTrace, createBaton, startBaton } from "./baton.ts";
@@ -130,6 +132,7 @@ export async function runMachine(
   await runThreads(control, data).catch((error: unknown) => {
     problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
   });
+  problems.push(...unfinished(machine));
   const outputs = problems.length > 0 ? [] : spawned.map(({ output }) => readAll(machine, output, turn));
   problems.push(...checkHeap(machine.view).slice(0, 5).map(describe));
   return { ...batonTrace(control), problems, outputs };
@@ -156,6 +159,18 @@ function prepare(machine: OneThreadMachine): () => void {
       leaveSpace(tx);
     }
   };
+}
+
+/** The tasks of programs that have not come to their end, each with the call that it is in. */
+function unfinished(machine: OneThreadMachine): string[] {
+  const { view } = machine;
+  return [...liveRecords(view, Task.schema)]
+    .filter((task) => Task.tid.get(view, task) !== 0 && Task.run.get(view, task) !== RUN.DEAD)
+    .map((task) => {
+      const call = low(view, Task.registers.get(view, task), X.a7);
+      const run = Object.entries(RUN).find(([, value]) => value === Task.run.get(view, task))?.[0] ?? "?";
+      return `task ${Task.tid.get(view, task)} has not ended: ${run}, call ${call}`;
+    });
 }
 
 /** What lies in a pipe whose writers have gone. */

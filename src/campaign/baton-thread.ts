@@ -5,7 +5,7 @@ import { HookedTransaction, type TransactionHook } from "../heap/transaction.ts"
 import { SLOT } from "../heap/layout.ts";
 import type { Host } from "../host/contract.ts";
 import { SeededEntropy } from "../host/sim/host.ts";
-import { nextDeadline } from "../kernel/scheduler.ts";
+import { doorbellAt, nextDeadline } from "../kernel/scheduler.ts";
 import { createHartLoop } from "../machine/hart-parts.ts";
 import { isStopping, stopMachine } from "../machine/life.ts";
 import { createThread } from "../machine/thread-context.ts";
@@ -39,7 +39,7 @@ export type BatonThreadData = OperationThread | HartThread;
 
 const data = workerData as BatonThreadData;
 const baton = new Baton(data.control, data.self, data.threads);
-const step: TransactionHook = (point) => baton.step(point);
+const step: TransactionHook = (point, of) => baton.step(point, of);
 
 function runOperation({
   heap,
@@ -55,6 +55,7 @@ function runOperation({
     clock: baton.clock,
     entropy: new SeededEntropy(1),
     parking: baton.parking(
+      () => -1,
       () => 0,
       () => {},
     ),
@@ -74,6 +75,7 @@ function runHart({ heap, memory, slot, thread, module, seed, self }: HartThread)
     clock: baton.clock,
     entropy: new SeededEntropy(seed + self),
     parking: baton.parking(
+      () => doorbellAt(tx!),
       () => nextDeadline(tx!),
       () => stopMachine(tx!),
     ),

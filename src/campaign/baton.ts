@@ -6,16 +6,15 @@
  * The control words are written by the holder of the baton alone; `turn` is the baton.
  */
 
-import type { CrashPoint } from "../heap/transaction.ts";
+import { LOG_HEAD, SLOT } from "../heap/layout.ts";
+import type { CrashPoint, Transaction } from "../heap/transaction.ts";
 import type { HostClock, HostParking } from "../host/contract.ts";
 
-const WORD = { turn: 0, random: 1, alive: 2, streak: 3, hash: 4, switches: 5, clock: 8 } as const;
+const WORD = { turn: 0, random: 1, alive: 2, idle: 3, hash: 4, switches: 5, clock: 8 } as const;
 const CONTROL_BYTES = 128;
 /** One in so many steps passes the baton on. */
 const PERIOD = 3;
 const CLOCK_START_NS = 1_000_000_000;
-/** Rounds in which every thread has found nothing to do before time is advanced. */
-const IDLE_ROUNDS = 3;
 
 /** What the threads of a run share. */
 export function createBaton(seed: number, threads: number): SharedArrayBuffer {
@@ -65,18 +64,21 @@ export class Baton {
   }
 
   /** A step at which others may come in between: what hooks call. */
-  step(point: CrashPoint): void {
-    // An idle hart rolls back and commits nothing, again and again; only stores and locks are work.
-    if (point !== "store" && point !== "fresh" && point !== "lock") return;
-    this.#words[WORD.streak] = 0;
+  step(point: CrashPoint, tx: Transaction): void {
+    // An idle hart rolls nothing back, again and again: that is no work, and lets nobody go on.
+    if ((point === "rollback" || point === "committed") && !holdsLocks(tx)) return;
+    this.#words[WORD.idle] = 0;
     if (this.#draw(PERIOD) === 0) this.pass();
   }
 
   /** Lets a thread that the seed draws run; returns when this one has the baton again. */
   pass(): void {
     const w = this.#words;
+    // Those who have found nothing to do since the last step come last.
+    const busy = w[WORD.alive]! & ~w[WORD.idle]!;
+    const candidates = busy === 0 ? w[WORD.alive]! : busy;
     let next = this.#draw(this.#threads);
-    while ((w[WORD.alive]! & (1 << next)) === 0) next = (next + 1) % this.#threads;
+    while ((candidates & (1 << next)) === 0) next = (next + 1) % this.#threads;
     w[WORD.hash] = (Math.imul(w[WORD.hash]!, 31) + this.#self * this.#threads + next) | 0;
     if (next === this.#self) return;
     w[WORD.switches]!++;
@@ -106,15 +108,17 @@ export class Baton {
   }
 
   /**
-   * Parking passes the baton on and comes back. When all threads have parked again and again, time moves on to
-   * the next deadline; `nextDeadline` gives 0 if there is none, and then `onEnd` is called.
+   * Parking passes the baton on and comes back. A thread that waits for work at the word `idleAt` is idle; when
+   * all have been since the last step, time moves on to the next deadline. `nextDeadline` gives 0 if there is
+   * none, and then `onEnd` is called.
    */
-  parking(nextDeadline: () => number, onEnd: () => void): HostParking {
+  parking(idleAt: () => number, nextDeadline: () => number, onEnd: () => void): HostParking {
     return {
-      wait: () => {
+      wait: (_words, index) => {
         const w = this.#words;
-        if (++w[WORD.streak]! > IDLE_ROUNDS * this.#threads) {
-          w[WORD.streak] = 0;
+        if (index === idleAt()) w[WORD.idle]! |= 1 << this.#self;
+        if ((w[WORD.alive]! & ~w[WORD.idle]!) === 0) {
+          w[WORD.idle] = 0;
           const deadline = nextDeadline();
           if (deadline === 0) onEnd();
           else this.#clock[WORD.clock / 2] = Math.max(deadline, this.#clock[WORD.clock / 2]!);
@@ -133,4 +137,11 @@ export class Baton {
     this.#words[WORD.random] = x;
     return (x >>> 0) % limit;
   }
+}
+
+/** Whether the request of `tx` has locks, in the main or in a system transaction. */
+function holdsLocks({ words, slotAt }: Transaction): boolean {
+  return (
+    words[slotAt + SLOT.main + LOG_HEAD.locks] !== 0 || words[slotAt + SLOT.system + LOG_HEAD.locks] !== 0
+  );
 }
