@@ -32,6 +32,9 @@ const CARET = 0x5e;
 const BACKSLASH = 0x5c;
 const SLASH = 0x2f;
 
+/** Bytes that the line discipline of a master buffers (N_TTY_BUF_SIZE). */
+const MASTER_BYTES = 4096;
+
 /** What TCIFLUSH and TCOFLUSH throw away. */
 export function flushInput(tx: Transaction, tty: Tty): void {
   const tail = Tty.tail.get(tx, tty);
@@ -42,9 +45,13 @@ export function flushInput(tx: Transaction, tty: Tty): void {
   newsForMaster(tx, tty, PACKET.FLUSH_READ);
 }
 
+/**
+ * Linux moves output to the master's buffer at once, where no flush reaches it any more: what a reader of the
+ * master has not read of the first MASTER_BYTES stays.
+ */
 export function flushOutput(tx: Transaction, tty: Tty): void {
-  if (outputUsed(tx, tty) > 0) {
-    Tty.outputHead.set(tx, tty, Tty.outputTail.get(tx, tty));
+  if (outputUsed(tx, tty) > MASTER_BYTES) {
+    Tty.outputTail.set(tx, tty, Tty.outputHead.get(tx, tty) + MASTER_BYTES);
     signalCondition(tx, Tty.writable.at(tty));
   }
   newsForMaster(tx, tty, PACKET.FLUSH_WRITE);

@@ -317,13 +317,13 @@ describe("output", () => {
 });
 
 describe("job control", () => {
-  test("interrupt, quit and suspend go to the foreground group and throw the queues away", () => {
+  test("interrupt, quit and suspend go to the foreground group and throw the input away", () => {
     const { tx, master, slave } = withJob();
     write(tx, master, "typed ahead\nhalf");
     write(tx, slave, "output");
     write(tx, master, "\x03");
     assert.deepEqual(world.signals, ["10:INT"]);
-    assert.equal(read(tx, master), "^C");
+    assert.equal(read(tx, master), "typed ahead\r\nhalfoutput^C");
     failsWith("EAGAIN", () => read(tx, slave));
     stty(tx, slave, { lflag: L.NOFLSH });
     write(tx, master, "kept\n\x1c\x1a");
