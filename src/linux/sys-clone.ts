@@ -8,6 +8,7 @@
 
 import { errno, Errno } from "../base/errno.ts";
 import { REG_ROOT, REGISTER_FILE_BYTES, REG_KERNEL } from "../base/hart-abi.ts";
+import { each } from "../heap/list.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
 import { copyFilesStep, createFileTable, holdFileTable } from "../kernel/descriptors.ts";
@@ -15,12 +16,23 @@ import { holdSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { holdFile } from "../kernel/file.ts";
 import { beginFork, forkStep } from "../kernel/memory/fork.ts";
 import { MORE } from "../kernel/memory/change.ts";
-import { buildTask, createProcess, discardStep, enrollTask, lockTree, processOf } from "../kernel/process.ts";
+import {
+  buildTask,
+  createProcess,
+  discardStep,
+  enrollTask,
+  kernelOf,
+  lockTree,
+  processOf,
+} from "../kernel/process.ts";
 import { pc, setPc, setX, X } from "../kernel/registers.ts";
 import { startTask } from "../kernel/scheduler.ts";
-import { ATTENTION, LIFE, Limits, Process, SignalHandlers, Task } from "../kernel/task.ts";
+import { ATTENTION, Kernel, LIFE, Limits, Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
+import { CAP } from "../servers/auth/capabilities.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
+import { RLIMIT } from "./abi-memory.ts";
+import { softLimit } from "./limits.ts";
 import { type CallRow, flagSet, partial } from "./row.ts";
 import { readStruct, writeUser } from "./user.ts";
 
@@ -131,12 +143,31 @@ function giveHandlers(tx: Transaction, from: Process, to: Process, shared: boole
   Process.handlers.set(tx, to, copy);
 }
 
+/** Throws EAGAIN if the caller's user has as many tasks as RLIMIT_NPROC allows. With the tree lock held. */
+function checkTaskLimit(call: SystemCall): void {
+  const { tx, task, process } = call;
+  const limit = softLimit(call, RLIMIT.NPROC);
+  const uid = Process.uid.get(tx, process);
+  if (limit === Number.POSITIVE_INFINITY || uid === 0) return;
+  const credentials = Task.credentials.get(tx, task);
+  for (const capability of [CAP.SYS_RESOURCE, CAP.SYS_ADMIN]) {
+    if (auth.isCapable(tx, credentials, capability) !== 0) return;
+  }
+  let count = 0;
+  for (const other of each(tx, Kernel.all, kernelOf(tx), Process.allLinks)) {
+    // A zombie counts as one until it is reaped.
+    if (Process.uid.get(tx, other) === uid) count += Math.max(1, Process.taskCount.get(tx, other));
+  }
+  if (count >= limit) throw errno.EAGAIN;
+}
+
 /** The last step: makes the task visible and starts it. Returns its tid. */
 function enrol(call: SystemCall, request: CloneRequest): number {
   const { tx, task, process } = call;
   const { flags } = request;
   const child = Task.child.get(tx, task);
   lockTree(tx);
+  checkTaskLimit(call);
   let home = process;
   if ((flags & CLONE.CLONE_THREAD) === 0) {
     const parent = (flags & CLONE.CLONE_PARENT) !== 0 ? Process.parent.get(tx, process) : process;
