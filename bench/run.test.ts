@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { measureRow } from "./lib/measure.ts";
 import { rows } from "./lib/rows.ts";
-import { openNative, openQemu, type System } from "./lib/systems.ts";
+import { coppice, openNative, openQemu, type System } from "./lib/systems.ts";
 import { line, missingCells } from "./lib/table.ts";
 import { runBenchmark } from "./run.ts";
 
@@ -32,6 +32,15 @@ test("every row runs on the systems that this host has", async () => {
       if ("missing" in cell) assert.match(cell.missing, excused, `${row.name} on ${system}`);
       else assert.ok(cell.warmNs > 0 && cell.coldNs > 0, `${row.name} on ${system}`);
     }
+  }
+});
+
+test("rows run on Coppice, if there is an image", async () => {
+  const only = rows.filter(({ name }) => ["calls", "null-call", "pipe-byte"].includes(name));
+  for (const { row, cells } of await runBenchmark({ effort: "tiny", only, systems: [coppice] })) {
+    const cell = cells.get("coppice")!;
+    if ("missing" in cell) assert.match(cell.missing, /no image/, row.name);
+    else assert.ok(cell.warmNs > 0 && cell.coldNs > 0, row.name);
   }
 });
 

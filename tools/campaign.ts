@@ -3,21 +3,28 @@
  *
  *     node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind exception|death] [--unreached]
  *     node tools/campaign.ts kills [--kills N] [--seed N] [--harts N]
+ *     node tools/campaign.ts simulation [--seed N] [--seeds N] [--deaths N]
+ *     node tools/campaign.ts baton [--seed N] [--seeds N]
  *
  * Exit status 0 if everything was survived, 1 if not, 2 for an option that is not understood.
  */
 
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { batonOperations } from "../src/campaign/baton-operations.ts";
+import { runMachine, runOperation } from "../src/campaign/baton-run.ts";
 import { scenarios } from "../src/campaign/calls/all.ts";
 import { CrashLoop, CrashRecord, type FaultKind, type SegmentResult } from "../src/campaign/crash-loop.ts";
 import { killHarts } from "../src/campaign/kills.ts";
 import { runScenario } from "../src/campaign/run-scenario.ts";
+import { simulate } from "../src/campaign/simulation.ts";
 import { rowOf } from "../src/linux/table.ts";
 import { setterSites } from "./campaign/setter-sites.ts";
 
 const usage = `usage: node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind KIND] [--unreached]
        node tools/campaign.ts kills [--kills N] [--seed N] [--harts N] [--programs A,B] [--verbose]
+       node tools/campaign.ts simulation [--seed N] [--seeds N] [--deaths N] [--harts N] [--programs A,B]
+       node tools/campaign.ts baton [--seed N] [--seeds N] [--harts N] [--programs A,B]
 
 Crashes every system call at every store and compares what becomes of it with the run without a crash.
 
@@ -32,6 +39,14 @@ kills ends hart threads while they are stopped inside the store hook, under unmo
   --seed N        draws the places; 1 if left out
   --harts N       2 if left out
   --programs A,B  programs of test/guest, run over and over
+
+simulation runs programs in one thread, each seed twice: the traces must be the same.
+
+  --seeds N       how many seeds, from --seed on; 3 if left out
+  --deaths N      a hart dies about once in N turns; 40 if left out, 0 for never
+
+baton runs threads one at a time, switched at stores and locks by the seed: operations with and without a
+planted race, then a whole machine.
 `;
 
 function fail(message: string): never {
@@ -96,21 +111,16 @@ function crashLoop(argv: readonly string[]): boolean {
   const record = new CrashRecord();
   const totals = new Totals();
   const started = performance.now();
-  let isReady = false;
   let broken = 0;
   for (const scenario of scenarios.filter(({ name }) => name.includes(values.only))) {
-    isReady = false;
     const loop = new CrashLoop(record, {
       kinds: values.kind as FaultKind[],
       pointsMax: points,
-      wanted: () => isReady,
       onSegment: (result) => totals.add(result),
     });
     const before = record.runs;
     try {
-      runScenario(scenario, loop.driver.bind(loop), () => {
-        isReady = true;
-      });
+      runScenario(scenario, loop.driver.bind(loop));
       console.log(`${scenario.name}: ${record.runs - before} runs`);
     } catch (error) {
       broken++;
@@ -159,14 +169,13 @@ async function kills(argv: readonly string[]): Promise<boolean> {
       verbose: { type: "boolean", default: false },
     },
   });
-  const binaries = path.resolve(import.meta.dirname, "../test/guest/bin");
   const started = performance.now();
   const report = await killHarts({
     kills: wholeNumber("kills", values.kills),
     seed: wholeNumber("seed", values.seed),
     harts: wholeNumber("harts", values.harts),
     parallel: 2,
-    workload: values.programs.split(",").map((name) => ({ name, file: path.join(binaries, name), args: [] })),
+    workload: filesOf(values.programs).map((program) => ({ ...program, args: [] })),
     onKill: (kill, number) => {
       if (values.verbose) console.log(`${number}: ${kill.point} ${kill.site} ${kill.death ?? ""}`);
       else if (number % 50 === 0) console.log(`${number} kills`);
@@ -192,12 +201,105 @@ async function kills(argv: readonly string[]): Promise<boolean> {
   return report.wrong.length === 0 && report.violations.length === 0;
 }
 
+const binaries = path.resolve(import.meta.dirname, "../test/guest/bin");
+const filesOf = (names: string): { name: string; file: string }[] =>
+  names.split(",").map((name) => ({ name, file: path.join(binaries, name) }));
+
+const SIMULATED = "pipes,files,fork-wait,pipe-pingpong";
+
+function readSeeds(argv: readonly string[]): {
+  seeds: number[];
+  harts: number;
+  deaths: number;
+  programs: { name: string; file: string }[];
+} {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      seed: { type: "string", default: "1" },
+      seeds: { type: "string", default: "3" },
+      harts: { type: "string", default: "2" },
+      deaths: { type: "string", default: "40" },
+      programs: { type: "string", default: SIMULATED },
+    },
+  });
+  const first = wholeNumber("seed", values.seed);
+  return {
+    seeds: Array.from({ length: wholeNumber("seeds", values.seeds) }, (_, index) => first + index),
+    harts: wholeNumber("harts", values.harts),
+    deaths: values.deaths === "0" ? 0 : wholeNumber("deaths", values.deaths),
+    programs: filesOf(values.programs),
+  };
+}
+
+function simulation(argv: readonly string[]): boolean {
+  const { seeds, harts, deaths, programs } = readSeeds(argv);
+  let isGood = true;
+  let printed: string | undefined;
+  for (const seed of seeds) {
+    const run = (): ReturnType<typeof simulate> =>
+      simulate({ seed, harts, programs, deathsPerTurns: deaths, keepTrace: true });
+    const [first, second] = [run(), run()];
+    const isSame = first.trace.hash === second.trace.hash;
+    const outputs = JSON.stringify(first.outputs);
+    printed ??= outputs;
+    console.log(
+      `seed ${seed}: trace ${first.trace.hash} of ${first.trace.count} entries, ${first.turns} turns, ` +
+        `${first.deaths} deaths; twice ${isSame ? "the same" : "not the same"}, ` +
+        `output ${outputs === printed ? "unchanged" : "changed"}, ${first.violations.length} violations`,
+    );
+    if (!isSame) {
+      const [ours, theirs] = [first.trace.entries, second.trace.entries];
+      const at = ours.findIndex((entry, index) => entry !== theirs[index]);
+      console.log(`  entry ${at}: "${ours[at] ?? "none"}" and "${theirs[at] ?? "none"}"`);
+    }
+    for (const { invariant, text } of first.violations.slice(0, 3)) console.log(`  ${invariant}: ${text}`);
+    isGood &&= isSame && outputs === printed && first.violations.length === 0;
+  }
+  return isGood;
+}
+
+async function baton(argv: readonly string[]): Promise<boolean> {
+  const { seeds, harts, programs } = readSeeds(argv);
+  let isGood = true;
+  for (const { name, isPlanted } of batonOperations) {
+    let found = 0;
+    let example = "";
+    for (const seed of seeds) {
+      const { problems } = await runOperation(name, seed);
+      if (problems.length === 0) continue;
+      found++;
+      example ||= `; seed ${seed}: ${problems[0]}`;
+    }
+    console.log(
+      `${name}: a race in ${found} of ${seeds.length} seeds${isPlanted ? ", planted" : ""}${example}`,
+    );
+    isGood &&= found > 0 === isPlanted;
+  }
+  for (const seed of seeds) {
+    const first = await runMachine(programs, seed, harts);
+    const second = await runMachine(programs, seed, harts);
+    const isSame =
+      first.hash === second.hash && JSON.stringify(first.outputs) === JSON.stringify(second.outputs);
+    console.log(
+      `machine, seed ${seed}: trace ${first.hash}, ${first.switches} switches; twice ` +
+        `${isSame ? "the same" : "not the same"}, ${first.problems.length} problems`,
+    );
+    for (const problem of first.problems.slice(0, 3)) console.log(`  ${problem}`);
+    isGood &&= isSame && first.problems.length === 0;
+  }
+  return isGood;
+}
+
+type Campaign = (argv: readonly string[]) => boolean | Promise<boolean>;
+const campaigns: Readonly<Record<string, Campaign>> = { "crash-loop": crashLoop, kills, simulation, baton };
+
 const [command, ...rest] = process.argv.slice(2);
 if (command === "--help") {
   process.stdout.write(usage);
-} else if (command === "crash-loop" || command === "kills") {
+} else if (campaigns[command ?? ""] !== undefined) {
   try {
-    process.exitCode = (command === "kills" ? await kills(rest) : crashLoop(rest)) ? 0 : 1;
+    process.exitCode = (await campaigns[command!]!(rest)) ? 0 : 1;
   } catch (error) {
     if (error instanceof TypeError) fail(error.message);
     throw error;

@@ -1,14 +1,12 @@
 /** A thread in baton mode: runs an operation again and again, or a hart of a whole machine. */
 
 import { parentPort, workerData } from "node:worker_threads";
+import { HeapView } from "../heap/heap.ts";
 import { HookedTransaction, type TransactionHook } from "../heap/transaction.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { Host } from "../host/contract.ts";
 import { SeededEntropy } from "../host/sim/host.ts";
-import { doorbellAt, nextDeadline } from "../kernel/scheduler.ts";
-import { createHartLoop } from "../machine/hart-parts.ts";
-import { isStopping, stopMachine } from "../machine/life.ts";
-import { createThread } from "../machine/thread-context.ts";
+import { KernelThread } from "../kernel/thread.ts";
 import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
 import { Baton } from "./baton.ts";
 import { batonOperations, type Shared } from "./baton-operations.ts";
@@ -49,49 +47,47 @@ function runOperation({
   operation,
   shared,
   rounds,
-  self,
+  self: index,
 }: OperationThread): void {
-  const host: Host = {
-    clock: baton.clock,
-    entropy: new SeededEntropy(1),
-    parking: baton.parking(
-      () => -1,
-      () => 0,
-      () => {},
-    ),
-  };
-  const tx = new HookedTransaction({ heap, memory }, slot, createThread(thread, host), step);
+  parentPort?.postMessage("ready");
+  baton.take();
+  const self = new KernelThread(thread, baton.clock, new SeededEntropy(1), () => baton.pass());
+  const tx = new HookedTransaction({ heap, memory }, slot, self, step);
   const { run } = batonOperations.find(({ name }) => name === operation)!;
   for (let round = 0; round < rounds; round++) {
-    run(tx, shared, self);
+    run(tx, shared, index);
     tx.commit();
   }
 }
 
-function runHart({ heap, memory, slot, thread, module, seed, self }: HartThread): void {
+async function runHart({ heap, memory, slot, thread, module, seed, self }: HartThread): Promise<void> {
+  // Loaded here, since operations start much faster without.
+  const { createHartLoop } = await import("../machine/hart-parts.ts");
+  const { createThread } = await import("../machine/thread-context.ts");
+  const { isStopping, stopMachine } = await import("../machine/life.ts");
+  const { doorbellAt, nextDeadline } = await import("../kernel/scheduler.ts");
+  parentPort?.postMessage("ready");
+  baton.take();
   const buffers = { heap, memory: memory.buffer as SharedArrayBuffer };
-  let tx: HookedTransaction | undefined;
+  const view = new HeapView(buffers);
   const host: Host = {
     clock: baton.clock,
     entropy: new SeededEntropy(seed + self),
     parking: baton.parking(
-      () => doorbellAt(tx!),
-      () => nextDeadline(tx!),
-      () => stopMachine(tx!),
+      () => doorbellAt(view),
+      () => nextDeadline(view),
+      () => stopMachine(view),
     ),
   };
-  tx = new HookedTransaction(buffers, slot, createThread(thread, host), step);
-  const view = tx;
-  Atomics.store(view.words, view.slotAt + SLOT.holder, thread);
+  const tx = new HookedTransaction(buffers, slot, createThread(thread, host), step);
+  Atomics.store(tx.words, tx.slotAt + SLOT.holder, thread);
   const loop = createHartLoop({ tx, host, memory, module, index: self, trace: undefined });
-  loop.run(() => isStopping(view));
+  loop.run(() => isStopping(tx));
 }
 
-parentPort?.postMessage("ready");
-baton.take();
 try {
   if (data.kind === "operation") runOperation(data);
-  else runHart(data);
+  else await runHart(data);
 } finally {
   baton.leave();
 }
