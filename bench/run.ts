@@ -98,7 +98,7 @@ async function main(): Promise<void> {
     fail(error instanceof Error ? error.message : String(error));
   }
   const { effort, only, json, binfmt } = options;
-  const unregister = binfmt ? registerBinfmt() : (): void => {};
+  const unregister = binfmt ? await registerBinfmt() : (): void => {};
   try {
     if (!json) console.log(header(effort));
     const results = await runBenchmark({
