@@ -27,7 +27,7 @@ import { loadProgram } from "../linux/exec.ts";
 import { initialLimits } from "../linux/sys-process.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { createPipe } from "../servers/pipe/pipe-server.ts";
-import { openPeer, openPtmx, resizeTerminal } from "../servers/tty/tty-server.ts";
+import { openPtmx, resizeTerminal, terminalIndex } from "../servers/tty/tty-server.ts";
 import type { FsContext } from "../servers/vfs/records.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 
@@ -69,7 +69,13 @@ export const spawn: HostCallHandler = (call, record) => {
   const table = Task.files.get(tx, child);
   if (fileAt(tx, table, 0) === 0) {
     if (payload.tty === undefined) givePipes(tx, record, table);
-    else giveTerminal(tx, record, table, payload.tty);
+    else {
+      if (HostCall.results.get(tx, record, SPAWN_RESULT.input) === 0) {
+        makeTerminal(tx, record, payload.tty);
+        call.step();
+      }
+      giveTerminal(tx, record, table);
+    }
     call.step();
   }
   if (Task.process.get(tx, child) === 0) {
@@ -102,6 +108,7 @@ function build(call: SystemCall, record: HostCall, payload: SpawnPayload): void 
   const { tx, task } = call;
   const child = buildTask(tx);
   Task.child.set(tx, task, child);
+  keep(tx, record, SPAWN_RESULT.input, 0);
   Task.files.init(tx, child, createFileTable(tx));
   Task.fs.init(tx, child, vfs.createContext(tx));
   let credentials = auth.createInitial(tx);
@@ -140,24 +147,32 @@ function givePipes(tx: Transaction, record: HostCall, table: FileTable): void {
   keep(tx, record, SPAWN_RESULT.error, errorReader);
 }
 
-/** Descriptors 0, 1 and 2 are a terminal whose master the host keeps. */
-function giveTerminal(
+/** A terminal whose master the host keeps. */
+function makeTerminal(
   tx: Transaction,
   record: HostCall,
-  table: FileTable,
   size: { readonly columns: number; readonly rows: number },
 ): void {
-  FileTable.lock.acquire(tx, table);
   const master = openPtmx(tx, O_RDWR | O_NOCTTY);
   unlock(tx, record, master);
-  const slave = openPeer(tx, master, O_RDWR | O_NOCTTY);
   resizeTerminal(tx, master, size.rows, size.columns);
-  // Nobody else knows the file yet: its count needs no lock, which would rank before those that are held.
-  File.references.init(tx, slave, 3);
-  for (let descriptor = 0; descriptor < 3; descriptor++) addFile(tx, table, slave, false, NOFILE);
   keep(tx, record, SPAWN_RESULT.input, master);
   keep(tx, record, SPAWN_RESULT.output, master);
   keep(tx, record, SPAWN_RESULT.error, 0);
+}
+
+/** Descriptors 0, 1 and 2 are the terminal, opened by its name, which ttyname(3) and fstat(2) are to find. */
+function giveTerminal(tx: Transaction, record: HostCall, table: FileTable): void {
+  FileTable.lock.acquire(tx, table);
+  const master = HostCall.results.get(tx, record, SPAWN_RESULT.input) as File;
+  const name = encodeUtf8(`/dev/pts/${terminalIndex(tx, master).index}`);
+  tx.bytes.set(name, pathAt(tx, 0));
+  const kernel = kernelOf(tx);
+  const [fs, identity] = [Kernel.hostContext.get(tx, kernel), Kernel.hostCredentials.get(tx, kernel)];
+  const slave = vfs.open(tx, fs, identity, none(), 0, name.length, O_RDWR | O_NOCTTY, 0, 0) as File;
+  // Nobody else knows the file yet: its count needs no lock, which would rank before those that are held.
+  File.references.init(tx, slave, 3);
+  for (let descriptor = 0; descriptor < 3; descriptor++) addFile(tx, table, slave, false, NOFILE);
 }
 
 /** What grantpt and unlockpt do: the slave may be opened. */
