@@ -11,9 +11,7 @@ import { IMAGE, machineTest } from "./image.ts";
 const fails =
   (code: CoppiceErrorCode, errno?: string) =>
   (error: unknown): boolean =>
-    error instanceof CoppiceError &&
-    error.code === code &&
-    (errno === undefined || error.errno === errno);
+    error instanceof CoppiceError && error.code === code && (errno === undefined || error.errno === errno);
 
 const bash = (script: string): string[] => ["bash", "-c", script];
 
@@ -29,7 +27,8 @@ machineTest("a program's output, error output and exit status", async () => {
 
 machineTest("a pipeline of many programs", async () => {
   await using machine = await boot({ image: IMAGE });
-  const script = "seq 1 2000 | grep 7 | sort -rn | tee /tmp/sorted | head -n 3 | tr '\\n' ' '; wc -l < /tmp/sorted";
+  const script =
+    "seq 1 2000 | grep 7 | sort -rn | tee /tmp/sorted | head -n 3 | tr '\\n' ' '; wc -l < /tmp/sorted";
   const { stdout, exitCode } = await machine.exec(bash(script));
   assert.deepEqual([stdout, exitCode], ["1997 1987 1979 542\n", 0]);
   const statuses = await machine.exec(bash("false | true | (exit 3); echo ${PIPESTATUS[@]}"));
@@ -138,7 +137,9 @@ machineTest("a host folder is reached when it is granted, and only then", async 
     await writeFile(path.join(folder, "from-host"), "host\n");
     {
       await using machine = await boot({ image: IMAGE });
-      const { stdout, exitCode } = await machine.exec(bash(`cat ${folder}/from-host 2>&1; find / -xdev -name from-host`));
+      const { stdout, exitCode } = await machine.exec(
+        bash(`cat ${folder}/from-host 2>&1; find / -xdev -name from-host`),
+      );
       assert.equal(stdout, `cat: ${folder}/from-host: No such file or directory\n`);
       assert.equal(exitCode, 0);
     }
@@ -149,7 +150,9 @@ machineTest("a host folder is reached when it is granted, and only then", async 
         { host: folder, guest: "/fixed", readOnly: true },
       ],
     });
-    const written = await machine.exec(bash("cat /shared/from-host; echo guest > /shared/from-guest; echo no > /fixed/x"));
+    const written = await machine.exec(
+      bash("cat /shared/from-host; echo guest > /shared/from-guest; echo no > /fixed/x"),
+    );
     assert.equal(written.stdout, "host\n");
     assert.match(written.stderr, /\/fixed\/x: Read-only file system/);
     assert.equal(await readFile(path.join(folder, "from-guest"), "utf8"), "guest\n");

@@ -48,7 +48,9 @@ class Typist {
       }
       const late = deadline.aborted ? "in time" : this.#over ? "before the end" : undefined;
       if (late !== undefined) {
-        assert.fail(`${JSON.stringify(text)} did not appear ${late}: ${JSON.stringify(this.#shown.slice(-400))}`);
+        assert.fail(
+          `${JSON.stringify(text)} did not appear ${late}: ${JSON.stringify(this.#shown.slice(-400))}`,
+        );
       }
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#changed = resolve;
