@@ -89,6 +89,8 @@ interface FileResult {
   readonly counts: Readonly<Record<"passed" | "failed" | "skipped" | "todo", number>>;
   /** Name, place and stack of each failure. */
   readonly failures: readonly string[];
+  /** Name and reason of what was left out. */
+  readonly skipped: readonly string[];
   /** What the file wrote to stdout and stderr. */
   readonly output: string;
 }
@@ -104,6 +106,7 @@ const indent = (text: string, by: number): string => text.trimEnd().replaceAll(/
 async function runFile(file: string, options: Options, signal: AbortSignal): Promise<FileResult> {
   const counts = { passed: 0, failed: 0, skipped: 0, todo: 0 };
   const failures: string[] = [];
+  const skipped: string[] = [];
   let output = "";
   const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
   const stream = run({
@@ -115,7 +118,9 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
     if (event.type === "test:stdout" || event.type === "test:stderr") output += event.data.message;
     if (event.type !== "test:pass" && event.type !== "test:fail") continue;
     const { name, line, details, skip, todo } = event.data;
-    if (details.type === "suite") continue;
+    const isSkipped = skip !== undefined && skip !== false;
+    // A suite that is left out says nothing of its tests: it counts as one.
+    if (details.type === "suite" && !isSkipped) continue;
     if (name === file && event.type === "test:pass") {
       // The runner reports a file without tests as one test that passed.
       if (options.grep.length > 0) continue;
@@ -123,8 +128,10 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
       failures.push(`${shown(file)}: the file registers no test`);
       continue;
     }
-    if (skip !== undefined && skip !== false) counts.skipped += 1;
-    else if (todo !== undefined && todo !== false) counts.todo += 1;
+    if (isSkipped) {
+      counts.skipped += 1;
+      skipped.push(`${shown(file)}: ${name}${typeof skip === "string" ? `: ${skip}` : ""}`);
+    } else if (todo !== undefined && todo !== false) counts.todo += 1;
     else if (event.type === "test:pass") counts.passed += 1;
     else {
       counts.failed += 1;
@@ -135,7 +142,7 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
       failures.push(`${title}\n${indent(why, 2)}`);
     }
   }
-  return { counts, failures, output };
+  return { counts, failures, skipped, output };
 }
 
 async function main(): Promise<number> {
@@ -154,6 +161,7 @@ async function main(): Promise<number> {
 
   const total = { passed: 0, failed: 0, skipped: 0, todo: 0 };
   const failures: string[] = [];
+  const skipped: string[] = [];
   let ended = 0;
   const queue = files.values();
   const runNext = async (): Promise<void> => {
@@ -166,6 +174,7 @@ async function main(): Promise<number> {
       ended += 1;
       for (const key of ["passed", "failed", "skipped", "todo"] as const) total[key] += result.counts[key];
       failures.push(...result.failures);
+      skipped.push(...result.skipped);
       const count = Object.values(result.counts).reduce((sum, value) => sum + value, 0);
       if (count === 0) continue;
       const mark = result.failures.length === 0 ? styleText("green", "pass") : styleText("red", "FAIL");
@@ -178,6 +187,10 @@ async function main(): Promise<number> {
   await Promise.all(Array.from({ length: options.concurrency }, runNext));
   clearInterval(heartbeat);
 
+  if (skipped.length > 0) {
+    console.log("\nSKIPPED, so not shown to work here:");
+    for (const each of skipped) console.log(`  ${each}`);
+  }
   if (failures.length > 0) {
     console.log(`\nFailed:`);
     for (const failure of failures) console.log(`  ${failure.split("\n", 1)[0]}`);

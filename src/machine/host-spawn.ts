@@ -169,7 +169,7 @@ function giveTerminal(tx: Transaction, record: HostCall, table: FileTable): void
   tx.bytes.set(name, pathAt(tx, 0));
   const kernel = kernelOf(tx);
   const [fs, identity] = [Kernel.hostContext.get(tx, kernel), Kernel.hostCredentials.get(tx, kernel)];
-  const slave = vfs.open(tx, fs, identity, none(), 0, name.length, O_RDWR | O_NOCTTY, 0, 0) as File;
+  const slave = vfs.open(tx, fs, identity, none(), 0, name.length, O_RDWR | O_NOCTTY, 0, 0);
   // Nobody else knows the file yet: its count needs no lock, which would rank before those that are held.
   File.references.init(tx, slave, 3);
   for (let descriptor = 0; descriptor < 3; descriptor++) addFile(tx, table, slave, false, NOFILE);

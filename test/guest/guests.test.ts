@@ -4,11 +4,10 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { suite, test } from "node:test";
-import { lookUpImage } from "../../src/image/images.ts";
-import { coppiceRunner, whyNoBoot } from "../../tools/oracle/coppice.ts";
+import { coppiceRunner } from "../../tools/oracle/coppice.ts";
+import { IMAGE, whyNoImage } from "../machine/image.ts";
 import { guestPrograms } from "./manifest.ts";
 
-const IMAGE = "debian";
 const bin = path.join(import.meta.dirname, "bin");
 const expected = (name: string): string => path.join(import.meta.dirname, "expected", `${name}.txt`);
 
@@ -24,8 +23,7 @@ test("every program is built and has its verdicts, all of them good", () => {
   );
 });
 
-const reason =
-  (await lookUpImage(IMAGE)) === undefined ? `the image ${IMAGE} is not built here` : whyNoBoot(IMAGE);
+const reason = await whyNoImage();
 
 suite("guest programs", { skip: reason ?? false, concurrency: 2 }, () => {
   const runner = coppiceRunner(IMAGE);

@@ -66,7 +66,7 @@ let missing: Promise<string | undefined> | undefined;
 
 /** A test that boots {@link IMAGE}. */
 export function machineTest(name: string, run: (t: TestContext) => Promise<void>): void {
-  test(name, { timeout: TIMEOUT_MS }, async (t) => {
+  void test(name, { timeout: TIMEOUT_MS }, async (t) => {
     missing ??= whyNoImage();
     const reason = await missing;
     if (reason === undefined) await run(t);

@@ -8,11 +8,8 @@ import { lookUpImage } from "../../src/image/images.ts";
 import { compareOutcomes, runScenario } from "../../tools/oracle/compare.ts";
 import { coppiceRunner, whyNoBoot } from "../../tools/oracle/coppice.ts";
 import { groupOf, readGolden, staleness } from "../../tools/oracle/golden.ts";
+import { IMAGE, whyNoImage } from "../machine/image.ts";
 import { scenarios } from "./all.ts";
-
-const IMAGE = "debian";
-/** Set it when `bin/coppice run` boots: from then on a machine that does not start is a failure, not a skip. */
-const BOOT_EXPECTED = false;
 
 const groups = [...new Set(scenarios.map(({ name }) => groupOf(name)))];
 
@@ -36,11 +33,11 @@ test("all answers come from one image", () => {
   assert.equal(digests.size, 1);
 });
 
+const reason = await whyNoImage();
 const image = await lookUpImage(IMAGE);
-const reason = image === undefined ? `the image ${IMAGE} is not built here` : whyNoBoot(IMAGE);
 
-test("the machine boots", { skip: image === undefined ? reason : BOOT_EXPECTED ? false : reason }, () => {
-  assert.equal(reason, undefined);
+test("the machine boots", { skip: reason ?? false }, () => {
+  assert.equal(whyNoBoot(IMAGE), undefined);
 });
 
 suite("scenarios", { skip: reason ?? false, concurrency: 2 }, () => {
