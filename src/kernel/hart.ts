@@ -54,6 +54,7 @@ import {
   type HostCallHandler,
   type HostOperation,
 } from "./host-call.ts";
+import { chargeTime } from "./cpu-timers.ts";
 import { recordCrash } from "./ledger.ts";
 import { ServerDied } from "./placement/call.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
@@ -253,6 +254,7 @@ export class HartLoop {
         case EXIT.BUDGET: {
           const now = threadOf(tx).clock.monotonic();
           Task.runTime.set(tx, task, Task.runTime.get(tx, task) + (now - counted));
+          chargeTime(tx, Task.process.get(tx, task), now - counted);
           tx.commit();
           counted = now;
           this.housekeep();

@@ -140,6 +140,11 @@ export const Process = defineRecord("process", {
   realTimer: ref("task"),
   realAt: i64(),
   realInterval: i64(),
+  /** setitimer(ITIMER_VIRTUAL, ITIMER_PROF): time on harts until they expire, 0: not armed (cpu-timers.ts). */
+  virtualLeft: i64(),
+  virtualInterval: i64(),
+  profileLeft: i64(),
+  profileInterval: i64(),
   startedAt: i64(),
   /** User time in taken transfers is not known; nanoseconds on a hart, for times(2) and getrusage(2). */
   userTime: i64(),
@@ -203,7 +208,9 @@ export const Task = defineRecord("task", {
   progressDetail: i64(),
   /** What an execve under way has made, or has left to be cleared away (linux/exec-record.ts). */
   exec: ref("exec"),
+  /** Harts that have died of this task by themselves, one after the other, and its pc then (low word). */
   attempts: u32(),
+  attemptsAt: i32(),
   /** 1 while the task waits inside a system call, whose ecall is at its pc: a signal then interrupts it. */
   inCall: u32(),
   /** Task that a clone under way is building; its resources go with this task if that ends. */

@@ -9,6 +9,7 @@ import { WOULD_BLOCK } from "../kernel/request.ts";
 import { Kernel, Process, Task } from "../kernel/task.ts";
 import { kernelOf } from "../kernel/process.ts";
 import { threadOf } from "../kernel/thread.ts";
+import { processTime } from "../kernel/cpu-timers.ts";
 import { armRealTimer, realTimerOf } from "../kernel/real-timer.ts";
 import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
 import { pairBytes, readTimespec, readTimeval, writeTimespec, writeTimeval } from "./time-values.ts";
@@ -25,19 +26,11 @@ const CLOCK = {
   CLOCK_BOOTTIME: 7,
 } as const;
 const TIMER_ABSTIME = 1;
-const ITIMER_REAL = 0;
 const NS = 1e9;
 
 /** Time on harts of the calling task, or of all tasks of its process that live and have lived, ns. */
 function cpuTime(call: SystemCall, ofProcess: boolean): number {
-  const { tx, task, process } = call;
-  if (!ofProcess) return Task.runTime.get(tx, task);
-  let time = Process.userTime.get(tx, process);
-  for (let each = Process.tasks.first(tx, process); each !== 0; ) {
-    time += Task.runTime.get(tx, each);
-    each = tx.words[each + Task.taskLinks.word]! as Task;
-  }
-  return time;
+  return ofProcess ? processTime(call.tx, call.process) : Task.runTime.get(call.tx, call.task);
 }
 
 function readClock(call: SystemCall, clock: number): number {
@@ -124,11 +117,15 @@ const getitimer: CallHandler = (call) => {
   return 0;
 };
 
-/** struct itimerval of the process's real timer; the other two are never armed. */
+/** struct itimerval of one of the process's timers. */
 function timerBytes(call: SystemCall, which: number): Uint8Array {
+  const { tx, process } = call;
   const bytes = new Uint8Array(32);
-  if (which !== ITIMER_REAL) return bytes;
-  const { left, interval } = realTimerOf(call.tx, call.process, call.now());
+  const timer = TIMERS[which];
+  const { left, interval } =
+    timer === undefined
+      ? realTimerOf(tx, process, call.now())
+      : { left: timer.left.get(tx, process), interval: timer.interval.get(tx, process) };
   const micros = (time: number): Uint8Array =>
     pairBytes(Math.floor(time / NS), Math.floor((time % NS) / 1000));
   bytes.set(micros(interval), 0);
@@ -136,6 +133,13 @@ function timerBytes(call: SystemCall, which: number): Uint8Array {
   bytes.set(micros(left > 0 ? Math.max(left, 1000) : 0), 16);
   return bytes;
 }
+
+/** The timers that go by time on harts. */
+const TIMERS = [
+  undefined,
+  { left: Process.virtualLeft, interval: Process.virtualInterval },
+  { left: Process.profileLeft, interval: Process.profileInterval },
+] as const;
 
 const setitimer: CallHandler = (call) => {
   const which = call.int(0);
@@ -147,9 +151,11 @@ const setitimer: CallHandler = (call) => {
     value = readTimeval(call, call.address(1) + 16);
   }
   if (call.address(2) !== 0) writeUser(call, call.address(2), timerBytes(call, which));
-  if (which !== ITIMER_REAL) {
-    // Time on a hart is not measured finely enough to fire by.
-    if (value !== 0) throw errno.EINVAL;
+  const timer = TIMERS[which];
+  if (timer !== undefined) {
+    Process.signals.acquire(call.tx, call.process);
+    timer.left.set(call.tx, call.process, value);
+    timer.interval.set(call.tx, call.process, interval);
     return 0;
   }
   armRealTimer(call.tx, call.process, value === 0 ? 0 : call.now() + value, interval);
@@ -203,7 +209,7 @@ const getrusage: CallHandler = (call) => {
 
 const CLOCKS = nameSet(CLOCK);
 const ABSTIME = flagSet({ TIMER_ABSTIME });
-const ITIMERS = nameSet({ ITIMER_REAL, ITIMER_VIRTUAL: 1, ITIMER_PROF: 2 });
+const ITIMERS = nameSet({ ITIMER_REAL: 0, ITIMER_VIRTUAL: 1, ITIMER_PROF: 2 });
 
 export const timeRows: readonly CallRow[] = [
   full(101, "nanosleep", ["timespec", "address"], nanosleep, {
@@ -212,7 +218,7 @@ export const timeRows: readonly CallRow[] = [
     abandon: (tx, task) => tellRemainder(tx, task, argument(tx, task, 1)),
   }),
   full(102, "getitimer", [ITIMERS, "address"], getitimer),
-  partial(103, "setitimer", [ITIMERS, "address", "address"], "ITIMER_REAL only", setitimer),
+  full(103, "setitimer", [ITIMERS, "address", "address"], setitimer),
   unsupported(107, "timer_create", [CLOCKS, "address", "address"], "POSIX timers come later"),
   partial(112, "clock_settime", [CLOCKS, "timespec"], "the clock is the host's: EPERM", setClock),
   full(113, "clock_gettime", [CLOCKS, "timespec-out"], clockGettime),
