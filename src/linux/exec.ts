@@ -41,6 +41,7 @@ import { ACTION, SIG, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts"
 import { Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { threadOf } from "../kernel/thread.ts";
 import { auth } from "../servers/auth/auth.ts";
+import { giveAnswersBack, keepAnswers } from "../servers/vfs/folder-call.ts";
 import { AT, AT_FDCWD } from "./abi-file.ts";
 import { AUX, HWCAP, RLIMIT } from "./abi-memory.ts";
 import { PROGRAM_HEADER_BYTES } from "./elf.ts";
@@ -109,6 +110,22 @@ function clearExec(tx: Transaction, task: Task): void {
  * program cannot be run (and then nothing has changed), WOULD_BLOCK when the call is to be made again.
  */
 export function loadProgram(tx: Transaction, task: Task, request: ProgramRequest): void {
+  keepAnswers(tx);
+  let over = false;
+  try {
+    attemptLoad(tx, task, request);
+    over = true;
+  } catch (error) {
+    // An errno has been cleared up after; anything else rolls back, and the call runs again.
+    over = error instanceof Errno;
+    throw error;
+  } finally {
+    giveAnswersBack(tx, over);
+    if (over) tx.commit();
+  }
+}
+
+function attemptLoad(tx: Transaction, task: Task, request: ProgramRequest): void {
   const process = Task.process.get(tx, task);
   // The path in its buffer outlives the clearing, which may overwrite nothing but the heap.
   if (Task.exec.get(tx, task) !== 0) clearExec(tx, task);

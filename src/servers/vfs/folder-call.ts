@@ -105,11 +105,34 @@ export function askFolder(
   const frames: number[] = [];
   for (let i = 1; i < HostIo.count.get(tx, io); i++) frames.push(HostIo.frames.get(tx, io, i) * 4096);
   // The same answer may be asked for again in this transaction; it is given back once.
-  if (HostIo.arguments.get(tx, io, FOLDER_ARGUMENT.taken) === 0) {
+  const keeps = tx.words[tx.slotAt + SLOT.keepsAnswers] !== 0 && READS.includes(question.operation);
+  if (!keeps && HostIo.arguments.get(tx, io, FOLDER_ARGUMENT.taken) === 0) {
     HostIo.arguments.set(tx, io, FOLDER_ARGUMENT.taken, 1);
     dropAfterCommit(tx, io);
   }
   return { result, frames };
+}
+
+/**
+ * The request is a series of transactions that begins anew in each attempt (execve): from now on an answer that
+ * it has used stays for its next attempt, until {@link giveAnswersBack}.
+ */
+export function keepAnswers(tx: Transaction): void {
+  tx.words[tx.slotAt + SLOT.keepsAnswers] = 1;
+}
+
+/** Ends {@link keepAnswers}: in this attempt, which waits, or (`all`) for good. */
+export function giveAnswersBack(tx: Transaction, all: boolean): void {
+  tx.words[tx.slotAt + SLOT.keepsAnswers] = 0;
+  if (!all) return;
+  const owner = tx.words[tx.slotAt + SLOT.owner]!;
+  for (const io of eachIo(tx)) {
+    if (HostIo.kind.get(tx, io) !== IO_KIND.FOLDER || (HostIo.detail.get(tx, io) | 0) !== owner) continue;
+    if (HostIo.state.get(tx, io) !== IO_STATE.KEPT) continue;
+    if (HostIo.arguments.get(tx, io, FOLDER_ARGUMENT.taken) !== 0) continue;
+    HostIo.arguments.set(tx, io, FOLDER_ARGUMENT.taken, 1);
+    dropAfterCommit(tx, io);
+  }
 }
 
 /** An answer has been taken, or nobody has fetched it: the record and its frames go. */
