@@ -17,6 +17,7 @@ import {
   HEAP_VERSION,
   REDO_MAX,
   ROOT_NAMES,
+  ROOT_WORD,
   ROOTS_AT,
   type RootName,
   SLOT,
@@ -58,7 +59,7 @@ export class HeapView {
 
   /** What boot placed under `name`; 0 before boot has placed it. */
   root(name: RootName): HeapAddr {
-    return this.words[ROOTS_AT + ROOT_NAMES.indexOf(name)]!;
+    return this.words[ROOT_WORD[name]]!;
   }
 
   get slotCount(): number {
@@ -117,13 +118,13 @@ export function validateHeap(buffer: SharedArrayBuffer): void {
  */
 export function placeRoot(view: HeapView, name: RootName, words: number): HeapAddr {
   const w = view.words;
-  assert(w[ROOTS_AT + ROOT_NAMES.indexOf(name)] === 0, `root ${name} is already placed`);
+  assert(w[ROOT_WORD[name]] === 0, `root ${name} is already placed`);
   const chunks = Math.ceil(words / CHUNK_WORDS);
   const first = w[HEADER.chunksUsed]!;
   assert(first + chunks <= w[HEADER.chunks]!, `heap too small for ${name}`);
   w[HEADER.chunksUsed] = first + chunks;
   const address = w[HEADER.chunksAt]! + first * CHUNK_WORDS;
-  w[ROOTS_AT + ROOT_NAMES.indexOf(name)] = address;
+  w[ROOT_WORD[name]] = address;
   return address;
 }
 
