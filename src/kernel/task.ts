@@ -159,6 +159,8 @@ export const Process = defineRecord("process", {
   environmentStart: i64(),
   environmentEnd: i64(),
   dumpable: u32(),
+  /** Nice value, −20 to 19. It is kept and shown; the scheduler gives every task the same turn. */
+  nice: i32(),
   noNewPrivileges: u32(),
   parentDeathSignal: u32(),
   childSubreaper: u32(),

@@ -178,6 +178,7 @@ function enrol(call: SystemCall, request: CloneRequest): number {
     Process.exitSignal.set(tx, home, request.exitSignal);
     Process.uid.set(tx, home, Process.uid.get(tx, process));
     Process.noNewPrivileges.set(tx, home, Process.noNewPrivileges.get(tx, process));
+    Process.nice.set(tx, home, Process.nice.get(tx, process));
     copyLimits(tx, process, home);
     giveHandlers(tx, process, home, (flags & CLONE.CLONE_SIGHAND) !== 0);
     const executable = Process.executable.get(tx, process);

@@ -390,16 +390,30 @@ const setscheduler: CallHandler = (call) => {
 const priorityMax: CallHandler = (call) => (call.int(0) === 1 || call.int(0) === 2 ? 99 : 0);
 const priorityMin: CallHandler = (call) => (call.int(0) === 1 || call.int(0) === 2 ? 1 : 0);
 
-/** getpriority(2) returns 20 − nice; every task has nice 0. */
-const getpriority: CallHandler = (call) => {
+const PRIO_PROCESS = 0;
+const NICE_MIN = -20;
+const NICE_MAX = 19;
+
+/** The process that getpriority and setpriority mean: only PRIO_PROCESS names one other than the caller's. */
+function priorityTarget(call: SystemCall): Process {
+  const { tx } = call;
   if (call.int(0) < 0 || call.int(0) > 2) throw errno.EINVAL;
-  if (call.int(0) === 0) checkTask(call, call.int(1));
-  return 20;
-};
+  if (call.int(0) !== PRIO_PROCESS || call.int(1) === 0) return call.process;
+  lockTree(tx);
+  const task = taskOf(tx, call.int(1));
+  if (task === 0) throw errno.ESRCH;
+  return Task.process.get(tx, task);
+}
+
+/** getpriority(2) returns 20 − nice. */
+const getpriority: CallHandler = (call) => 20 - Process.nice.get(call.tx, priorityTarget(call));
+
 const setpriority: CallHandler = (call) => {
-  if (call.int(0) < 0 || call.int(0) > 2) throw errno.EINVAL;
-  if (call.int(0) === 0) checkTask(call, call.int(1));
-  if (call.int(2) < 0 && !isCapable(call, CAP.SYS_NICE)) throw errno.EACCES;
+  const { tx } = call;
+  const process = priorityTarget(call);
+  const nice = Math.max(NICE_MIN, Math.min(NICE_MAX, call.int(2)));
+  if (nice < Process.nice.get(tx, process) && !isCapable(call, CAP.SYS_NICE)) throw errno.EACCES;
+  Process.nice.set(tx, process, nice);
   return 0;
 };
 
@@ -526,8 +540,8 @@ export const processRows: readonly CallRow[] = [
   full(124, "sched_yield", [], schedYield),
   full(125, "sched_get_priority_max", [SCHEDULERS], priorityMax),
   full(126, "sched_get_priority_min", [SCHEDULERS], priorityMin),
-  partial(140, "setpriority", ["int", "int", "int"], "accepted, not obeyed", setpriority),
-  partial(141, "getpriority", ["int", "int"], "always nice 0", getpriority),
+  partial(140, "setpriority", ["int", "int", "int"], "kept for one process and shown, not obeyed", setpriority),
+  partial(141, "getpriority", ["int", "int"], "of one process only", getpriority),
   full(154, "setpgid", ["pid", "pid"], setpgid),
   full(155, "getpgid", ["pid"], getpgid),
   full(156, "getsid", ["pid"], getsid),
