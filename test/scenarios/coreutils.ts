@@ -123,7 +123,7 @@ const programs: readonly (readonly [program: string, works: string, fails: strin
   ["logname", "logname --version | head -1", "logname"],
   [
     "ls",
-    "touch -d @0 *; ls -l | sed 1d; mkdir d; ls -F; ls -1 -S -r; ls -d */; ls -A d; ls -lnd --time-style=+%Y fruit; ls -x -w 40; ls -R | head -3; ls -m",
+    "touch -d @0 *; ls -l | sed 1d; mkdir d; ls -F; ls -1 -S -r fruit numbers table text; ls -d */; ls -A d; ls -lnd --time-style=+%Y fruit; ls -x -w 40; ls -R | head -3; ls -m",
     "ls nosuch /nosuch/x",
   ],
   [

@@ -147,7 +147,7 @@ export function enterScript(image: string, lower: string, enter: string, request
     'mount -t proc proc "$r/proc"',
     'mount -t tmpfs -o mode=755 none "$r/dev"',
     ...nodes,
-    'ln -s /proc/self/fd "$r/dev/fd"; ln -s fd/0 "$r/dev/stdin"; ln -s fd/1 "$r/dev/stdout"; ln -s fd/2 "$r/dev/stderr"',
+    'ln -s /proc/self/fd "$r/dev/fd"; ln -s /proc/self/fd/0 "$r/dev/stdin"; ln -s /proc/self/fd/1 "$r/dev/stdout"; ln -s /proc/self/fd/2 "$r/dev/stderr"',
     'mkdir -m 755 "$r/dev/pts"; mkdir -m 1777 "$r/dev/shm"; ln -s pts/ptmx "$r/dev/ptmx"',
     'mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 none "$r/dev/pts"',
     'mount -t tmpfs -o mode=1777 none "$r/tmp"',
