@@ -152,6 +152,9 @@ export function startPostedCalls(tx: Transaction): boolean {
 /** Ends a call: result and state in the transaction, the host told after it. */
 export function finishHostCall(tx: Transaction, record: HostCall, result: number): void {
   HostCall.result.set(tx, record, result);
+  const task = HostCall.task.get(tx, record);
+  // Whatever a failed call had begun to build must not be taken for the next call's.
+  if (Task.child.get(tx, task) !== 0) Task.child.set(tx, task, 0 as Task);
   HostCall.state.set(tx, record, CALL_STATE.FINISHED);
   tx.afterCommit(REDO.hostCall, ticketOf(tx, record));
 }

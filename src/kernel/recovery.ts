@@ -9,28 +9,36 @@
  * The caller has made sure that the thread has ended.
  */
 
+import { errno } from "../base/errno.ts";
+import { REG_PC } from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { finishHostCall } from "./host-call.ts";
 import { recoverRequest } from "./placement/recover.ts";
 import { beginExit } from "./process.ts";
 import { clearSegments, clearWaits } from "./request.ts";
-import { abandonHart, Hart } from "./scheduler.ts";
+import { abandonHart, Hart, retireTask } from "./scheduler.ts";
 import { SIG } from "./signal.ts";
-import { Task } from "./task.ts";
+import { ATTENTION, RUN, Task } from "./task.ts";
 
 /** How a dead hart's task fared. */
-export type HartDeath = "idle" | "in a request" | "in user mode";
+export type HartDeath = "idle" | "in a request" | "in user mode" | "of a poison request";
+
+/** Harts that may die of one request by themselves before its task is not run on (rule R14). */
+export const HARTS_PER_REQUEST = 3;
 
 /**
  * Recovers hart `hart`, from whose request slot `tx` works now. `thread` is the recovering thread. Undefined
  * if another thread still has to do with the request (a server that has not yet handed it back, another
- * recoverer): ask again.
+ * recoverer): ask again. `blame`: the thread died by itself (an exception in the kernel, a hang), not by a
+ * fault from outside, so the request may be the reason.
  */
 export function recoverHart(
   tx: Transaction,
   hart: Hart,
   thread: number,
   isDead: (thread: number) => boolean,
+  blame = false,
 ): HartDeath | undefined {
   if (!recoverRequest(tx, thread, isDead)) return undefined;
   Atomics.store(tx.words, tx.slotAt + SLOT.holder, thread);
@@ -46,9 +54,44 @@ export function recoverHart(
     tx.commit();
   }
   tx.words[Hart.inUser.at(hart)] = 0;
+  if (blame && !wasInUser && isPoison(tx, task)) {
+    giveUp(tx, hart, task);
+    return "of a poison request";
+  }
   abandonHart(tx, hart);
   tx.commit();
   return wasInUser && isGuest ? "in user mode" : "in a request";
+}
+
+/** Counts the death of a hart at this place of the task; true if there have been too many. */
+function isPoison(tx: Transaction, task: Task): boolean {
+  const registers = Task.registers.get(tx, task);
+  const at = registers === 0 ? 0 : tx.memory[registers + (REG_PC >> 2)]!;
+  const attempts = Task.attemptsAt.get(tx, task) === at ? Task.attempts.get(tx, task) + 1 : 1;
+  Task.attemptsAt.set(tx, task, at);
+  Task.attempts.set(tx, task, attempts);
+  tx.commit();
+  return attempts >= HARTS_PER_REQUEST;
+}
+
+/**
+ * The task is not run on: a host call fails, a process gets SIGKILL, and what cannot even be ended stays
+ * stopped for ever, so that the others go on.
+ */
+function giveUp(tx: Transaction, hart: Hart, task: Task): void {
+  Task.attempts.set(tx, task, 0);
+  const record = Task.hostCall.get(tx, task);
+  if (record !== 0) {
+    finishHostCall(tx, record, -errno.EIO.code);
+    retireTask(tx, hart, task, RUN.NEW);
+  } else if (Task.isTimer.get(tx, task) !== 0 || (Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) {
+    retireTask(tx, hart, task, RUN.STOPPED);
+  } else {
+    beginExit(tx, Task.process.get(tx, task), SIG.KILL);
+    tx.commit();
+    abandonHart(tx, hart);
+  }
+  tx.commit();
 }
 
 /** What the dead one had noted in the slot for its request, which none of its attempts will read again. */

@@ -54,8 +54,11 @@ export function transactionsOf(
 ): (slot: number) => Transaction {
   if (faults === undefined) return (slot) => new Transaction(buffers, slot, thread);
   const block = faultBlock(faults, target);
-  Atomics.store(block, FAULT.state, FAULT_STATE.RUNNING);
-  Atomics.notify(block, FAULT.state);
+  // A thread that is armed before it has started stays armed.
+  const { STOPPED, RUNNING } = FAULT_STATE;
+  if (Atomics.compareExchange(block, FAULT.state, STOPPED, RUNNING) === STOPPED) {
+    Atomics.notify(block, FAULT.state);
+  }
   const hook = (point: CrashPoint): void => strike(block, point);
   return (slot) => new HookedTransaction(buffers, slot, thread, hook);
 }

@@ -1,4 +1,7 @@
-/** A hart's thread: attaches to the machine's buffers and runs the hart's loop until the machine ends. */
+/**
+ * A hart's thread: attaches to the machine's buffers and runs the hart's loop until the machine ends. Started
+ * as a spare, it loads everything and sleeps until it is told which hart it is.
+ */
 
 import { parentPort, workerData } from "node:worker_threads";
 import { nodeHost } from "../host/node/host.ts";
@@ -7,9 +10,9 @@ import { transactionsOf } from "./fault-control.ts";
 import { createHartLoop } from "./hart-parts.ts";
 import { isStopping } from "./life.ts";
 import { createThread, holdSlot, leaveSlot } from "./thread-context.ts";
-import type { HartThreadData } from "./thread-data.ts";
+import type { PooledHartData } from "./thread-data.ts";
 
-const data = workerData as HartThreadData;
+const data = workerData as PooledHartData;
 const host = nodeHost();
 const thread = createThread(data.thread, host);
 const buffers = { heap: data.heap, memory: data.memory.buffer as SharedArrayBuffer };
@@ -18,11 +21,15 @@ onCrash((where, error) => {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   parentPort?.postMessage({ kind: "crash", where, text });
 });
-const tx = holdSlot(transactionsOf(buffers, thread, data.faults, data.hart)(data.slot), thread);
+parentPort?.postMessage({ kind: "ready" });
+const assigned = new Int32Array(data.assigned);
+while (Atomics.load(assigned, 0) === 0) Atomics.wait(assigned, 0, 0);
+const index = assigned[0]! - 1;
+const tx = holdSlot(transactionsOf(buffers, thread, data.faults, index)(data.firstSlot + index), thread);
 const trace = data.strace
   ? (line: string): void => parentPort?.postMessage({ kind: "strace", line })
   : undefined;
-const loop = createHartLoop({ tx, host, memory: data.memory, module: data.module, index: data.hart, trace });
-parentPort?.postMessage({ kind: "ready" });
-loop.run(() => isStopping(tx));
+createHartLoop({ tx, host, memory: data.memory, module: data.module, index, trace }).run(() =>
+  isStopping(tx),
+);
 leaveSlot(tx);

@@ -31,13 +31,26 @@ interface WorkerData extends MachineBuffers {
   readonly faults?: SharedArrayBuffer;
 }
 
-export interface HartThreadData extends WorkerData {
-  /** The hart, and the request slot, that it is. */
-  readonly hart: number;
-  readonly slot: number;
+/** What every hart's thread needs. */
+interface HartData extends WorkerData {
   /** The tier-0 interpreter. */
   readonly module: WasmModule;
   readonly strace: boolean;
+}
+
+/** A hart's thread that the warden has started, maybe as a spare. */
+export interface PooledHartData extends HartData {
+  /** A word that becomes the number of the hart that the thread is, plus one; 0 while it is a spare. */
+  readonly assigned: SharedArrayBuffer;
+  /** Request slot of the first hart; the others follow. */
+  readonly firstSlot: number;
+}
+
+/** A thread that is one hart from the beginning to the end. */
+export interface HartThreadData extends HartData {
+  /** The hart, and the request slot, that it is. */
+  readonly hart: number;
+  readonly slot: number;
 }
 
 export interface ServerThreadData extends WorkerData {
@@ -46,7 +59,7 @@ export interface ServerThreadData extends WorkerData {
 
 export interface WardenThreadData extends WorkerData {
   readonly harts: number;
-  /** Request slot of the first hart; the others follow. The warden itself recovers from the dead hart's slot. */
+  /** Request slot of the first hart; the others follow. The warden recovers from the slots of dead ones. */
   readonly firstSlot: number;
   readonly module: WasmModule;
   readonly strace: boolean;

@@ -14,7 +14,7 @@ import { moduleExtension } from "../base/module-extension.ts";
 import { SLOT } from "../heap/layout.ts";
 import { HeapView } from "../heap/heap.ts";
 import { Transaction } from "../heap/transaction.ts";
-import type { HostThread, ThreadRole } from "../host/contract.ts";
+import type { HostThread } from "../host/contract.ts";
 import { nodeHost } from "../host/node/host.ts";
 import { nodeThreads } from "../host/node/threads.ts";
 import { recordDeath } from "../kernel/ledger.ts";
@@ -26,10 +26,13 @@ import { recoverHart } from "../kernel/recovery.ts";
 import { Hart, hartOf, ringDoorbell } from "../kernel/scheduler.ts";
 import { isStopping } from "./life.ts";
 import { createThread } from "./thread-context.ts";
-import type { EndRequest, HartThreadData, ServerThreadData, WardenThreadData } from "./thread-data.ts";
+import type { EndRequest, PooledHartData, ServerThreadData, WardenThreadData } from "./thread-data.ts";
 
 const data = workerData as WardenThreadData;
 const TICK_MS: number = Math.min(500, data.hangMs / 4);
+/** When a spare is started, ms: a while after the boot, soon after one has been used. */
+const FIRST_SPARE_MS = 1000;
+const NEXT_SPARE_MS = 50;
 /** Pause before it is asked again whether a dead hart's request has been handed back, ms. */
 const ASK_AGAIN_MS = 1;
 
@@ -50,19 +53,75 @@ type Target = number | ServerName;
 interface Child {
   readonly thread: HostThread;
   readonly number: number;
+  /** Undefined while it is a spare hart. */
+  target: Target | undefined;
+  /** For a hart: tells it which one it is. */
+  readonly assigned: Int32Array<SharedArrayBuffer>;
+  isReady: boolean;
+  isHung: boolean;
   progress: number;
   since: number;
 }
 const children = new Map<Target, Child>();
+/** A hart's thread that has loaded everything and waits to take the place of one that ends. */
+let spare: Child | undefined;
 
-function start(target: Target): void {
-  const isHart = typeof target === "number";
-  const number = registerThread(view, isHart ? ROLE.HART : ROLE.SERVER + serverIndex(target));
-  const role: ThreadRole = isHart ? "hart" : "server";
-  const child = threads.start(role, isHart ? hartData(target, number) : serverData(target, number));
-  children.set(target, { thread: child, number, progress: -1, since: Date.now() });
-  child.onMessage((message) => parentPort?.postMessage(message));
-  child.onEnd((error) => void ended(target, number, error));
+/** Starts a hart's or a server's thread; a spare hart if no target is given. */
+function launch(target: Target | undefined): Child {
+  const server = typeof target === "string" ? target : undefined;
+  const number = registerThread(view, server === undefined ? ROLE.HART : ROLE.SERVER + serverIndex(server));
+  const assigned = new Int32Array(new SharedArrayBuffer(4));
+  const { module, strace, firstSlot } = data;
+  const started =
+    server === undefined
+      ? threads.start("hart", {
+          ...common,
+          thread: number,
+          assigned: assigned.buffer,
+          firstSlot,
+          module,
+          strace,
+        } satisfies PooledHartData)
+      : threads.start("server", { ...common, thread: number, server } satisfies ServerThreadData);
+  const child: Child = {
+    thread: started,
+    number,
+    target,
+    assigned,
+    isReady: false,
+    isHung: false,
+    progress: -1,
+    since: Date.now(),
+  };
+  started.onMessage((message) => {
+    if ((message as { kind: string }).kind === "ready") child.isReady = true;
+    else parentPort?.postMessage(message);
+  });
+  started.onEnd((error) => void ended(child, error));
+  return child;
+}
+
+/** Puts a thread in the place of a hart or a server: the spare if it is ready. */
+function fill(target: Target): void {
+  let child: Child;
+  if (typeof target === "number" && spare?.isReady === true) {
+    child = spare;
+    spare = undefined;
+    child.target = target;
+  } else child = launch(target);
+  child.since = Date.now();
+  children.set(target, child);
+  if (typeof target === "number") {
+    Atomics.store(child.assigned, 0, target + 1);
+    Atomics.notify(child.assigned, 0);
+  }
+}
+
+/** Starts a spare in `ms` milliseconds, if there is none then. */
+function prepareSpare(ms: number): void {
+  setTimeout(() => {
+    if (spare === undefined && !isStopping(view)) spare = launch(undefined);
+  }, ms).unref();
 }
 
 const common = {
@@ -71,32 +130,31 @@ const common = {
   ...(data.faults !== undefined && { faults: data.faults }),
 };
 
-function hartData(hart: number, number: number): HartThreadData {
-  const { module, strace } = data;
-  return { ...common, thread: number, hart, slot: data.firstSlot + hart, module, strace };
-}
-
-function serverData(server: ServerName, number: number): ServerThreadData {
-  return { ...common, thread: number, server };
-}
-
-/** A child has ended, for certain: undo what it left, hand its task on, start another. */
-async function ended(target: Target, number: number, error: Error | undefined): Promise<void> {
-  markDead(view, number);
+/** A child has ended, for certain: undo what it left, hand its task on, put another in its place. */
+async function ended(child: Child, error: Error | undefined): Promise<void> {
+  markDead(view, child.number);
+  const { target } = child;
+  if (target === undefined) {
+    spare = undefined;
+    if (isStopping(view)) stopNext();
+    else prepareSpare(NEXT_SPARE_MS);
+    return;
+  }
   children.delete(target);
-  const isOver = isStopping(view);
-  if (!isOver) recordDeath(view, typeof target === "number" ? "harts" : "servers");
-  const death = typeof target === "number" ? await recover(target) : undefined;
+  if (!isStopping(view)) recordDeath(view, typeof target === "number" ? "harts" : "servers");
+  const death =
+    typeof target === "number" ? await recover(target, error !== undefined || child.isHung) : undefined;
   if (isStopping(view)) {
     stopNext();
     return;
   }
   parentPort?.postMessage({ kind: "died", target, death, text: error?.stack ?? "" });
-  start(target);
+  fill(target);
+  prepareSpare(NEXT_SPARE_MS);
 }
 
-/** Recovers hart `index`, whose thread has ended, if there is anything to recover. */
-async function recover(index: number): Promise<string | undefined> {
+/** Recovers hart `index`, whose thread has ended, if there is anything to recover. `blame`: see recoverHart. */
+async function recover(index: number, blame: boolean): Promise<string | undefined> {
   const slot = data.firstSlot + index;
   const hart = hartOf(view, index);
   if (view.words[view.slot(slot) + SLOT.holder] === 0 && Hart.current.get(view, hart) === 0) return undefined;
@@ -106,7 +164,7 @@ async function recover(index: number): Promise<string | undefined> {
   const tx = new Transaction(buffers, slot, thread);
   Atomics.store(view.words, tx.slotAt + SLOT.owner, 0);
   for (;;) {
-    const death = recoverHart(tx, hart, data.thread, (each) => isDead(view, each));
+    const death = recoverHart(tx, hart, data.thread, (each) => isDead(view, each), blame);
     if (death !== undefined) {
       // Until the next thread of this hart takes the slot, nobody holds it.
       Atomics.store(view.words, tx.slotAt + SLOT.holder, 0);
@@ -122,7 +180,8 @@ async function recover(index: number): Promise<string | undefined> {
 function stopNext(): void {
   if ([...children.keys()].some((target) => typeof target === "number")) return;
   for (const name of workerServers(view)) stopServer(view, name);
-  if (children.size === 0) parentPort?.close();
+  void spare?.thread.end();
+  if (children.size === 0 && spare === undefined) parentPort?.close();
 }
 
 let lastTick = Date.now();
@@ -139,6 +198,7 @@ function watch(): void {
       child.since = now;
     } else if (now - child.since > data.hangMs) {
       child.since = now;
+      child.isHung = true;
       parentPort?.postMessage({ kind: "hung", target });
       void child.thread.end();
     }
@@ -164,7 +224,8 @@ function serverProgress(name: ServerName, number: number): number | undefined {
 }
 
 parentPort?.on("message", (message: EndRequest) => void children.get(message.target)?.thread.end());
-for (let index = 0; index < data.harts; index++) await recover(index);
-for (const name of workerServers(view)) start(name);
-for (let index = 0; index < data.harts; index++) start(index);
+for (let index = 0; index < data.harts; index++) await recover(index, false);
+for (const name of workerServers(view)) fill(name);
+for (let index = 0; index < data.harts; index++) fill(index);
+prepareSpare(FIRST_SPARE_MS);
 setInterval(watch, TICK_MS).unref();

@@ -1,11 +1,10 @@
 /** The image `debian` for tests of whole machines, and a workload of pipes, files and forks for its bash. */
 
-import { lookUpImage } from "../../src/image/images.ts";
+import { whyNoImage } from "./image.ts";
 
-/** Why tests of machines are skipped, or false: they need the image, which is built and not committed. */
+/** Why tests of machines are skipped, or false. */
 export async function missingImage(): Promise<string | false> {
-  const found = await lookUpImage("debian");
-  return found === undefined ? "the image debian is missing: coppice image build debian" : false;
+  return (await whyNoImage()) ?? false;
 }
 
 export const WORKLOAD = `cd /tmp
@@ -23,5 +22,9 @@ test -w /etc/passwd && echo root may write; echo $(id -u):$(stat -c %a /etc/shad
 /** What it prints. */
 export const PRINTED: string = [
   ...["a", "b", "c", "d"].flatMap((i, index) => [`${i} c`, `${i} b`, `${i} a`, `sub ${index + 1}`, "3"]),
-  ...["3000", "through a fifo", "root may write", "0:640", ""],
+  "3000",
+  "through a fifo",
+  "root may write",
+  "0:640",
+  "",
 ].join("\n");

@@ -19,14 +19,18 @@ const placements: readonly NonNullable<BootOptions["placement"]>[] = [
 for (const placement of placements) {
   const workers = Object.keys(placement);
   const name = workers.length === 0 ? "in their callers" : `${workers.join(", ")} in threads of their own`;
-  test(`bash with its servers ${name}`, { skip, timeout: 20_000 }, async () => {
+  test(`bash with its servers ${name}`, { skip, timeout: 120_000 }, async () => {
     await using machine = await boot({ image: "debian", placement });
     const { stdout, stderr, exitCode } = await machine.exec(["bash", "-c", WORKLOAD]);
     assert.deepEqual({ stdout, stderr, exitCode }, { stdout: PRINTED, stderr: "", exitCode: 0 });
     const { counters } = machine.timing();
     for (const server of ["pipe", "auth"]) {
       const served = counters[`calls of ${server}`] ?? 0;
-      assert.equal(served > 0, server in placement, `calls that the thread of ${server} has taken: ${served}`);
+      assert.equal(
+        served > 0,
+        server in placement,
+        `calls that the thread of ${server} has taken: ${served}`,
+      );
     }
     assert.equal(counters["crashes survived"], 0);
   });
