@@ -167,8 +167,6 @@ export const unsupportedRows: readonly CallRow[] = [
   ),
   ...group(
     network,
-    [198, "socket", ["int", "hex", "int"]],
-    [199, "socketpair", ["int", "hex", "int", "fd-pair-out"]],
     [200, "bind", ["fd", "address", "unsigned"]],
     [201, "listen", ["fd", "int"]],
     [202, "accept", ["fd", "address", "address"]],

@@ -28,6 +28,7 @@ import { pollRows } from "./sys-poll.ts";
 import { processRows } from "./sys-process.ts";
 import { readWriteRows } from "./sys-read-write.ts";
 import { signalRows } from "./sys-signal.ts";
+import { socketRows } from "./sys-socket.ts";
 import { statRows } from "./sys-stat.ts";
 import { systemRows } from "./sys-system.ts";
 import { timeRows } from "./sys-time.ts";
@@ -49,6 +50,7 @@ export const callRows: readonly CallRow[] = [
   ...processRows,
   ...readWriteRows,
   ...signalRows,
+  ...socketRows,
   ...statRows,
   ...systemRows,
   ...timeRows,

@@ -22,7 +22,6 @@ more < /etc/debian_version
 taskset -p $$ > /dev/null && echo affinity
 nice -n 3 sh -c 'nice'
 linux64 uname -m
-script -qec 'echo in a pty; tty -s && echo yes' /dev/null < /dev/null
 echo "status $?"
 logger --help | head -2 | tail -1
 run-parts --list /etc/cron.daily | head -1
