@@ -607,7 +607,7 @@ function mainTests(): void {
       await machine.stop();
     }
     t.diagnostic(`${step - 1} steps`);
-    assert.ok(step > 10);
+    assert.ok(step >= 8, `only ${step} steps`);
   });
 
   test("a hart that dies while its request is lent: recovery waits until the server hands it back", async () => {
