@@ -91,7 +91,10 @@ export function createHeap(options: HeapOptions): SharedArrayBuffer {
   const chunksAt = alignUp(slotsAt + options.slots * SLOT_WORDS, CHUNK_WORDS);
   assert(chunksAt < words, "heap too small for its request slots");
   assert(RECORD_NAMES.length <= 128, "more record types than type control blocks");
-  assert(ROOTS_AT + ROOT_NAMES.length <= TYPES_AT && TYPES_AT + TYPE_WORDS * 128 <= CHUNK_TYPES_AT, "header overflows");
+  assert(
+    ROOTS_AT + ROOT_NAMES.length <= TYPES_AT && TYPES_AT + TYPE_WORDS * 128 <= CHUNK_TYPES_AT,
+    "header overflows",
+  );
   assert(SLOT.redo + REDO_MAX * 2 <= SLOT.segmentCount, "request slot overlaps itself");
   view[HEADER.version] = HEAP_VERSION;
   view[HEADER.words] = words;
@@ -108,7 +111,10 @@ export function createHeap(options: HeapOptions): SharedArrayBuffer {
 export function validateHeap(buffer: SharedArrayBuffer): void {
   const view = new Int32Array(buffer);
   assert(view[HEADER.magic] === HEAP_MAGIC, "not a Coppice heap");
-  assert(view[HEADER.version] === HEAP_VERSION, `heap version ${view[HEADER.version]}, expected ${HEAP_VERSION}`);
+  assert(
+    view[HEADER.version] === HEAP_VERSION,
+    `heap version ${view[HEADER.version]}, expected ${HEAP_VERSION}`,
+  );
   assert(view[HEADER.words]! * 4 === buffer.byteLength, "heap size differs from its header");
 }
 
