@@ -24,16 +24,16 @@ const HEAP_BYTES: number = 8 * 2 ** 20;
 async function runThreads(control: SharedArrayBuffer, threads: readonly BatonThreadData[]): Promise<void> {
   const workers = threads.map((workerData) => new Worker(entry, { workerData }));
   const ends = workers.map(
-    async (worker) =>
-      await new Promise<void>((resolve, reject) => {
+    (worker) =>
+      new Promise<void>((resolve, reject) => {
         worker.on("error", reject);
         worker.on("exit", () => resolve());
       }),
   );
   await Promise.all(
     workers.map(
-      async (worker) =>
-        await new Promise<void>((resolve) => {
+      (worker) =>
+        new Promise<void>((resolve) => {
           worker.on("message", () => resolve());
         }),
     ),
@@ -42,7 +42,7 @@ async function runThreads(control: SharedArrayBuffer, threads: readonly BatonThr
   try {
     await Promise.all(ends);
   } finally {
-    await Promise.all(workers.map(async (worker) => await worker.terminate()));
+    await Promise.all(workers.map((worker) => worker.terminate()));
   }
 }
 
