@@ -68,7 +68,7 @@ export class Driver {
   readonly #tier0: Tier0;
   readonly #code: UserCode | undefined;
   readonly #runner: SegmentRunner;
-  readonly #traps = new Map<Task, Trap>();
+  #traps = new Map<Task, Trap>();
   /** Called when a dead hart has been recovered: what it does from here on is alive again. */
   onRecovered: () => void = () => {};
   /** The hook while the driver itself works: recovering, taking a task off its hart. */
@@ -122,7 +122,9 @@ export class Driver {
     let answer: number;
     switch (trap.kind) {
       case "syscall":
-        answer = imports.syscall(registers);
+        // A call that leaves the pc where it was is made again, as translated code would.
+        do answer = imports.syscall(registers);
+        while (answer === 0 && this.#pc(registers) === trap.pc);
         break;
       case "fault":
         answer = imports.fault(
@@ -197,6 +199,7 @@ export class Driver {
 
   #segment(segment: Segment): void {
     const traps = new Map(this.#traps);
+    let after: Map<Task, Trap> | undefined;
     this.#runner({
       ...segment,
       run: () => {
@@ -204,35 +207,55 @@ export class Driver {
         this.#last = undefined;
         for (const [task, trap] of traps) this.#traps.set(task, trap);
         segment.run();
+        after ??= new Map(this.#traps);
       },
     });
+    // Whatever runs with faults there were, the machine goes on from the first one.
+    this.#traps = after ?? traps;
   }
 
   /** One turn of the hart, deaths and recoveries included, that begins with `task` at the head of the queue. */
   #turn(task: Task): void {
     const { loop } = this.hart;
+    let victim = task;
+    let diedAt = -1;
     for (let deaths = 0; ; ) {
       try {
         loop.turn();
-        if (deaths > 0 && this.#mustGoOn(task)) continue;
+        if (deaths > 0 && this.#mustGoOn(victim, diedAt)) continue;
         return;
       } catch (error) {
         if (error === BOUNDARY) {
           this.#leaveUser();
+          if (deaths > 0 && this.#mustGoOn(victim, diedAt)) continue;
           return;
         }
         if (!(error instanceof HartDeath)) throw error;
         assert(++deaths < 10, "a hart dies again and again");
-        this.#recover(task);
+        const current = Hart.current.get(this.#tx, this.hart.hart) as Task;
+        if (current !== 0) victim = current;
+        this.#recover(victim);
+        diedAt = this.#callOf(victim);
       }
     }
   }
 
-  /** A recovered task that has not come back to user mode, or parked, or ended yet. */
-  #mustGoOn(task: Task): boolean {
+  /** The pc of the call that a recovered task has not finished; −1 if it is in none. */
+  #callOf(task: Task): number {
+    const tx = this.#tx;
+    if (task === 0 || !Task.isLive(tx, task) || Task.hostCall.get(tx, task) !== 0) return -1;
+    const at = pc(tx, Task.registers.get(tx, task));
+    return this.#traps.get(task)?.pc === at ? at : -1;
+  }
+
+  /** Whether a recovered task is ready and has still to do what it was at. */
+  #mustGoOn(task: Task, diedAt: number): boolean {
     const tx = this.#tx;
     if (task === 0 || !Task.isLive(tx, task) || Task.run.get(tx, task) !== RUN.READY) return false;
-    return Task.hostCall.get(tx, task) !== 0 && this.#first() === task;
+    if (Task.hostCall.get(tx, task) !== 0) return this.#first() === task;
+    if (diedAt < 0 || this.#callOf(task) !== diedAt) return false;
+    this.#moveFirst(task);
+    return true;
   }
 
   #first(): Task {
@@ -264,14 +287,17 @@ export class Driver {
 
   /** The campaign runs the interrupted task on first, so that every run has the same order. */
   #moveFirst(task: Task): void {
-    const tx = this.#tx;
+    const { tx } = this.hart;
     if (task === 0 || !Task.isLive(tx, task) || Task.run.get(tx, task) !== RUN.READY) return;
     const scheduler = schedulerOf(tx);
     if (this.#first() === task) return;
+    const { hook } = tx;
+    tx.hook = this.quietHook;
     Scheduler.lock.acquire(tx, scheduler);
     remove(tx, Scheduler.queue, scheduler, Task.queueLinks, task);
     prepend(tx, Scheduler.queue, scheduler, Task.queueLinks, task);
     tx.commit();
+    tx.hook = hook;
   }
 
   /** The tasks that are ready, first to last: for traces. */
