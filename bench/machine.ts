@@ -51,7 +51,7 @@ export async function measurePlacements(rounds: number, print: (line: string) =>
 export async function measureDeaths(rounds: number, print: (line: string) => void): Promise<void> {
   for (const [what, target, pause] of [
     ["hart, a spare at hand", 0, 2500],
-    ["hart, no spare", 0, 0],
+    ["hart, at once again", 0, 0],
     ["pipe server", "pipe", 0],
   ] as const) {
     const placement = target === "pipe" ? { pipe: "worker" as const } : {};
