@@ -220,6 +220,7 @@ export class Driver {
     let victim = task;
     let diedAt = -1;
     for (let deaths = 0; ; ) {
+      const { sequence } = this.#tx;
       try {
         loop.turn();
         if (deaths > 0 && this.#mustGoOn(victim, diedAt)) continue;
@@ -235,6 +236,9 @@ export class Driver {
         const current = Hart.current.get(this.#tx, this.hart.hart) as Task;
         if (current !== 0) victim = current;
         this.#recover(victim);
+        // What it did was final, and it has parked or ended: the turn would have been over.
+        const isOver = current === 0 && this.#tx.sequence !== sequence;
+        if (isOver || (victim !== 0 && !this.#isReady(victim))) return;
         diedAt = this.#callOf(victim);
       }
     }
@@ -248,10 +252,14 @@ export class Driver {
     return this.#traps.get(task)?.pc === at ? at : -1;
   }
 
+  #isReady(task: Task): boolean {
+    return Task.isLive(this.#tx, task) && Task.run.get(this.#tx, task) === RUN.READY;
+  }
+
   /** Whether a recovered task is ready and has still to do what it was at. */
   #mustGoOn(task: Task, diedAt: number): boolean {
     const tx = this.#tx;
-    if (task === 0 || !Task.isLive(tx, task) || Task.run.get(tx, task) !== RUN.READY) return false;
+    if (task === 0 || !this.#isReady(task)) return false;
     if (Task.hostCall.get(tx, task) !== 0) return this.#first() === task;
     if (diedAt < 0 || this.#callOf(task) !== diedAt) return false;
     this.#moveFirst(task);
