@@ -8,6 +8,7 @@ import { createHeap } from "../../heap/heap.ts";
 import { REDO } from "../../heap/layout.ts";
 import { none, type Ref } from "../../heap/record.ts";
 import { HookedTransaction, type TransactionHost } from "../../heap/transaction.ts";
+import { CONDITION } from "../../kernel/condition.ts";
 import { dropFile, File, kindOf, POLL } from "../../kernel/file.ts";
 import { addSegment, clearSegments, clearWaits, WOULD_BLOCK } from "../../kernel/request.ts";
 import { KernelThread } from "../../kernel/thread.ts";
@@ -172,6 +173,11 @@ describe("pipe", () => {
     const [reader, writer] = request(tx, () => createPipe(tx, 0));
     const pipe = File.object.get(tx, reader) as Pipe;
     host.woken = [];
+    write(tx, writer, "a");
+    read(tx, reader, 1);
+    assert.deepEqual(host.woken, []);
+    // Somebody waits for either condition, as far as the pipe can see: there is no scheduler here.
+    for (const at of [Pipe.readable.at(pipe), Pipe.writable.at(pipe)]) tx.words[at + CONDITION.waiters] = 1;
     write(tx, writer, "a");
     assert.deepEqual(host.woken, [Pipe.readable.at(pipe)]);
     write(tx, writer, "b");
