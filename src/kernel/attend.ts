@@ -5,6 +5,7 @@
  * next hart that runs the task begins again.
  */
 
+import { assert } from "../base/assert.ts";
 import { errno, Errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { type Personality, type SignalInfo, type SystemCall } from "./call.ts";
@@ -116,7 +117,7 @@ function tellParentOfChild(tx: Transaction, process: Process, code: number, stat
   signalCondition(tx, Process.childChanged.at(parent));
   const handlers = Process.handlers.get(tx, parent);
   if (handlers === 0 || (actionOf(tx, handlers, SIG.CHLD).flags & SA.NOCLDSTOP) !== 0) return;
-  // Another process's signals lock, which may rank before ours: the caller has released ours.
+  // Another process's signals lock: the caller holds both, or not ours.
   sendToProcess(tx, parent, childInfo(tx, process, SIG.CHLD, code, status));
 }
 
@@ -151,9 +152,13 @@ function handleOne(call: SystemCall, personality: Personality): void {
   const { handler } = actionOf(tx, handlers, signal);
   const fixed = signal === SIG.KILL || signal === SIG.STOP;
   if (handler === SIG_IGN && !fixed) takeSignal(tx, task, signal);
-  else if (handler === SIG_DFL || fixed) {
+  else if ((handler === SIG_DFL || fixed) && defaultAction(signal) === "stop") {
+    tx.rollback();
+    stopProcess(tx, task, process, info);
+    return;
+  } else if (handler === SIG_DFL || fixed) {
     if (takeSignal(tx, task, signal)) {
-      takeDefault(tx, task, process, info);
+      takeDefault(tx, process, info);
       return;
     }
   } else {
@@ -163,7 +168,7 @@ function handleOne(call: SystemCall, personality: Personality): void {
   tx.commit();
 }
 
-function takeDefault(tx: Transaction, task: Task, process: Process, info: SignalInfo): void {
+function takeDefault(tx: Transaction, process: Process, info: SignalInfo): void {
   switch (defaultAction(info.signal)) {
     case "ignore":
     case "continue":
@@ -178,30 +183,35 @@ function takeDefault(tx: Transaction, task: Task, process: Process, info: Signal
       beginExit(tx, process, info.signal);
       tx.commit();
       return;
-    case "stop": {
-      // Whether the group is orphaned is known under the tree lock, which comes first in the order.
-      tx.commit();
-      lockTree(tx);
-      if (info.signal !== SIG.STOP && isOrphanedGroup(tx, Process.group.get(tx, process))) {
-        tx.commit();
-        return;
-      }
-      Process.unreportedStop.set(tx, process, (info.signal << 8) | 0x7f);
-      Process.unreportedContinue.set(tx, process, 0);
-      Process.stoppedBy.set(tx, process, info.signal);
-      tellParentOfChild(tx, process, CLD.STOPPED, info.signal);
-      tx.commit();
-      Process.signals.acquire(tx, process);
-      if (Process.stoppedBy.get(tx, process) !== 0) {
-        for (let each = Process.tasks.first(tx, process); each !== 0; each = nextTask(tx, each)) {
-          if (each === task) Task.attention.set(tx, each, Task.attention.get(tx, each) | ATTENTION.STOP);
-          else raiseAttention(tx, each, ATTENTION.STOP);
-        }
-      }
-      tx.commit();
-      return;
-    }
+    case "stop":
+      // Not here: stopProcess takes the signal itself.
+      assert(false, "a stop signal taken without the tree lock");
   }
+}
+
+/**
+ * Takes a stop signal and stops the process, in one transaction. The tree lock comes first in the order: whether
+ * the group is orphaned is known under it, and the parent is told.
+ */
+function stopProcess(tx: Transaction, task: Task, process: Process, info: SignalInfo): void {
+  lockTree(tx);
+  for (const each of [process, Process.parent.get(tx, process)].sort((a, b) => a - b)) {
+    Process.signals.acquire(tx, each);
+  }
+  const orphaned = isOrphanedGroup(tx, Process.group.get(tx, process));
+  if (!takeSignal(tx, task, info.signal) || (info.signal !== SIG.STOP && orphaned)) {
+    tx.commit();
+    return;
+  }
+  Process.unreportedStop.set(tx, process, (info.signal << 8) | 0x7f);
+  Process.unreportedContinue.set(tx, process, 0);
+  Process.stoppedBy.set(tx, process, info.signal);
+  tellParentOfChild(tx, process, CLD.STOPPED, info.signal);
+  for (let each = Process.tasks.first(tx, process); each !== 0; each = nextTask(tx, each)) {
+    if (each === task) Task.attention.set(tx, each, Task.attention.get(tx, each) | ATTENTION.STOP);
+    else raiseAttention(tx, each, ATTENTION.STOP);
+  }
+  tx.commit();
 }
 
 function nextTask(tx: Transaction, task: Task): Task {

@@ -60,7 +60,7 @@ import { ServerDied } from "./placement/call.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
 import { beginExit, signalGroupLater } from "./process.ts";
 import { fireRealTimer } from "./real-timer.ts";
-import { finishCall, low, pc, signed, X } from "./registers.ts";
+import { finishCall, signed, X } from "./registers.ts";
 import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
 import {
   doorbellAt,
@@ -81,6 +81,8 @@ import { threadOf } from "./thread.ts";
 
 /** Word of a register file that holds the number of the system call, a7. */
 const NUMBER_WORD: number = (REG_X + X.a7 * 8) >> 2;
+/** Low word of the pc, which tells whether a call is finished. */
+const PC_WORD: number = REG_PC >> 2;
 
 /** Answers of the imported functions to translated code. */
 const GO_ON = 0;
@@ -368,8 +370,12 @@ export class HartLoop {
     // What an earlier call may have noted and not used.
     w[tx.slotAt + SLOT.deadline] = 0;
     w[tx.slotAt + SLOT.deadline + 1] = 0;
-    const handler = this.#handlers[tx.memory[call.registers + NUMBER_WORD]!];
-    if (handler === undefined || this.#trace !== undefined) return this.#slowCall(undefined);
+    // Both as they are before the call: exec and sigreturn replace the registers, a crash may come after that.
+    const number = tx.memory[call.registers + NUMBER_WORD]!;
+    const calledAt = tx.memory[call.registers + PC_WORD]!;
+    const handler = this.#handlers[number];
+    if (handler === undefined || this.#trace !== undefined)
+      return this.#slowCall(number, calledAt, undefined);
     const { task } = call;
     try {
       const result = handler(call);
@@ -380,7 +386,7 @@ export class HartLoop {
       if (w[task + Task.inCall.word] !== 0) forgetCall(tx, task);
       tx.commit();
     } catch (error) {
-      return this.#slowCall(error);
+      return this.#slowCall(number, calledAt, error);
     }
     if (call.yields || w[task + Task.attention.word] !== 0 || hasPending(tx, Task.space.get(tx, task))) {
       return this.#afterCall(task);
@@ -389,12 +395,11 @@ export class HartLoop {
     return GO_ON;
   }
 
-  /** A call that is traced, or whose first attempt threw `thrown`. */
-  #slowCall(thrown: unknown): number {
-    const { call, tx } = this;
-    const number = low(tx, call.registers, X.a7);
+  /** Call `number` at `calledAt` (low word of the pc): traced, or its first attempt threw `thrown`. */
+  #slowCall(number: number, calledAt: number, thrown: unknown): number {
+    const { call } = this;
     this.#trace?.enter(call, number);
-    const result = this.#insist(call.task, number, thrown);
+    const result = this.#insist(call.task, number, calledAt, thrown);
     if (result === undefined) return LEAVE;
     this.#trace?.exit(call, number, result);
     return this.#afterCall(call.task);
@@ -404,11 +409,10 @@ export class HartLoop {
    * Runs the call's handler until it is finished: its result, or undefined if the task has left its hart or
    * has to attend to something first. `thrown`: what the first attempt has thrown already.
    */
-  #insist(task: Task, number: number, thrown: unknown): number | undefined {
+  #insist(task: Task, number: number, calledAt: number, thrown: unknown): number | undefined {
     const { call, tx } = this;
     const { registers } = call;
     const handler = this.#handlers[number];
-    const calledAt = pc(tx, registers);
     let faults = 0;
     const failures: Failures = { crashes: 0, deaths: 0 };
     let error = thrown;
@@ -439,7 +443,7 @@ export class HartLoop {
       } else {
         const failed = this.#failed(reason === NEEDS_FAULT ? errno.EFAULT : reason, number, failures);
         // A crash behind the commit point: the call is finished (rule R2), and has been carried out.
-        if (pc(tx, registers) !== calledAt) return signed(tx, registers, X.a0);
+        if (tx.memory[registers + PC_WORD] !== calledAt) return signed(tx, registers, X.a0);
         if (failed === undefined) continue;
         finishCall(tx, registers, -failed.code);
         forgetCall(tx, task);

@@ -33,6 +33,7 @@ import { ATTENTION, Kernel, LIFE, Limits, Process, QueuedSignal, SignalHandlers,
 import { dropFile, type File } from "./file.ts";
 import { terminalControl } from "./job-control.ts";
 import { registerFile } from "./memory/layout.ts";
+import type { AddressSpace } from "./memory/records.ts";
 import { dropRealTimer } from "./real-timer.ts";
 import { registerRedo } from "./thread.ts";
 
@@ -286,6 +287,7 @@ function becomeZombie(tx: Transaction, kernel: Kernel, process: Process, exitCod
   }
   Process.pending.set(tx, process, 0, 0);
   Process.pending.set(tx, process, 1, 0);
+  if (Process.space.get(tx, process) !== 0) Process.space.set(tx, process, 0 as AddressSpace);
   dropLimits(tx, process);
   dropRealTimer(tx, process);
   Process.life.set(tx, process, LIFE.ZOMBIE);

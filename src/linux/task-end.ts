@@ -13,7 +13,7 @@ import { cancelFork } from "../kernel/memory/fork.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { getPointer, getU32, putU32 } from "../kernel/memory/user-memory.ts";
 import { registerTaskResource } from "../kernel/process.ts";
-import { Task } from "../kernel/task.ts";
+import { Process, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 
@@ -123,7 +123,11 @@ registerTaskResource({
     const forked = AddressSpace.forkOf.get(tx, space);
     if (forked !== 0) cancelFork(tx, space, AddressSpace.claim.get(tx, forked));
     else if (AddressSpace.references.get(tx, space) === 0) {
-      if (destroyStep(tx, space)) Task.space.set(tx, task, none());
+      if (destroyStep(tx, space)) {
+        Task.space.set(tx, task, none());
+        const process = Task.process.get(tx, task);
+        if (process !== 0 && Process.space.get(tx, process) === space) Process.space.set(tx, process, none());
+      }
     } else if (!releaseSpace(tx, space, task)) Task.space.set(tx, task, none());
     return false;
   },
