@@ -7,6 +7,7 @@
 
 import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { Credentials } from "../kernel/credentials.ts";
 import { type SystemCall } from "../kernel/call.ts";
 import { createFile, File, FILE_KINDS, type FileKindName } from "../kernel/file.ts";
 import { jobControl } from "../kernel/job-control.ts";
@@ -76,7 +77,9 @@ function isPrivileged(tx: Transaction, file: File): number {
 registerOpener(`char ${TTY_MAJOR}`, (tx, file, inode) => {
   const minor = minorOf(tx, inode);
   if (minor === MINOR.PTMX) {
-    become(tx, file, "tty", ttys.openMaster(tx), SIDE.MASTER);
+    const credentials = File.credentials.get(tx, file);
+    const owner = credentials === 0 ? 0 : Credentials.fsUid.get(tx, credentials);
+    become(tx, file, "tty", ttys.openMaster(tx, owner), SIDE.MASTER);
     return;
   }
   if (minor !== MINOR.TTY && minor !== MINOR.CONSOLE) throw errno.ENXIO;

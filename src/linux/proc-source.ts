@@ -207,6 +207,6 @@ registerPtsSource({
   indexes: (tx) => terminalIndices(tx),
   terminal(tx, index) {
     const tty = terminalAt(tx, index);
-    return tty === 0 ? undefined : { generation: tty, uid: 0, gid: TTY_GROUP };
+    return tty === 0 ? undefined : { generation: tty, uid: Tty.owner.get(tx, tty), gid: TTY_GROUP };
   },
 });

@@ -71,7 +71,7 @@ export const spawn: HostCallHandler = (call, record) => {
     if (payload.tty === undefined) givePipes(tx, record, table);
     else {
       if (HostCall.results.get(tx, record, SPAWN_RESULT.input) === 0) {
-        makeTerminal(tx, record, payload.tty);
+        makeTerminal(tx, record, payload.tty, payload.uid);
         call.step();
       }
       giveTerminal(tx, record, table);
@@ -152,8 +152,9 @@ function makeTerminal(
   tx: Transaction,
   record: HostCall,
   size: { readonly columns: number; readonly rows: number },
+  owner: number,
 ): void {
-  const master = openPtmx(tx, O_RDWR | O_NOCTTY);
+  const master = openPtmx(tx, O_RDWR | O_NOCTTY, owner);
   unlock(tx, record, master);
   resizeTerminal(tx, master, size.rows, size.columns);
   keep(tx, record, SPAWN_RESULT.input, master);

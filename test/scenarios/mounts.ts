@@ -28,7 +28,7 @@ export const mounts: readonly Scenario[] = [
   ),
   mounted(
     "write",
-    "echo new > new.txt; echo more >> hello.txt; mkdir -p a/b; mv new.txt a/b/; rm sub/inner.txt; rmdir sub; ln -s a/b/new.txt link; cat link; chmod 600 hello.txt; cp run.sh a; truncate -s 5 a/run.sh; ln hello.txt hard; ls",
+    "echo new > new.txt; echo more >> hello.txt; mkdir -p a/b; mv new.txt a/b/; rm sub/inner.txt; rmdir sub; ln -s a/b/new.txt link; cat link; chmod 600 hello.txt; cp run.sh a; truncate -s 5 a/run.sh; ls",
   ),
   mounted(
     "errors",

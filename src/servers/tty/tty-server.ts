@@ -30,13 +30,14 @@ import {
 } from "./tty.ts";
 
 /** A new pair whose master is open once: the caller makes its file in the same transaction. ENOSPC if all are in use. */
-function openMaster(tx: Transaction): number {
+function openMaster(tx: Transaction, owner: number): number {
   tx.lock(tableLock(tx), LOCK_RANK.tty);
   let index = 0;
   while (index < TTYS_MAX && terminalAt(tx, index) !== 0) index++;
   if (index === TTYS_MAX) throw errno.ENOSPC;
   const tty = Tty.allocate(tx);
   Tty.index.init(tx, tty, index);
+  Tty.owner.init(tx, tty, owner);
   Tty.masters.init(tx, tty, 1);
   Tty.locked.init(tx, tty, 1);
   Tty.inputFlags.init(tx, tty, DEFAULT_FLAGS.iflag);
@@ -140,9 +141,9 @@ function makeFile(tx: Transaction, tty: number, flags: number, side: number): Fi
   return file;
 }
 
-/** An open of /dev/ptmx: the master's file. */
-export function openPtmx(tx: Transaction, flags: number): File {
-  return makeFile(tx, ttys.openMaster(tx), flags, SIDE.MASTER);
+/** An open of /dev/ptmx by user `owner`: the master's file. */
+export function openPtmx(tx: Transaction, flags: number, owner: number = 0): File {
+  return makeFile(tx, ttys.openMaster(tx, owner), flags, SIDE.MASTER);
 }
 
 /** An open of /dev/pts/`index`. `noControl`: O_NOCTTY. `privileged`: CAP_SYS_ADMIN. */

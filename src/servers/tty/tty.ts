@@ -65,6 +65,8 @@ export const Tty = defineRecord("tty", {
   lock: lock("tty"),
   /** N of /dev/pts/N. */
   index: u32(),
+  /** Who owns /dev/pts/N: the user for whom the master was opened. */
+  owner: u32(),
   /** Open files of each end. */
   masters: u32(),
   slaves: u32(),
