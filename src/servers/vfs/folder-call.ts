@@ -49,6 +49,8 @@ import { FileSystem } from "./records.ts";
  */
 const ANSWER_MS = 50;
 const CHANGE_MS = 1000;
+/** For a series that keeps its answers: all its questions must be answered within this time. */
+const SERIES_MS = 2500;
 const ORPHAN_MS = 5000;
 
 /** What is asked. */
@@ -158,7 +160,8 @@ function findAnswer(tx: Transaction, fileSystem: FileSystem, question: FolderQue
     if (HostIo.kind.get(tx, io) !== IO_KIND.FOLDER || HostIo.owner.get(tx, io) !== fileSystem) continue;
     if ((HostIo.detail.get(tx, io) | 0) !== owner || !isSame(tx, io, question)) continue;
     const age = time - HostIo.arguments.get(tx, io, FOLDER_ARGUMENT.arrived);
-    const limit = READS.includes(question.operation) ? ANSWER_MS : CHANGE_MS;
+    const keeps = tx.words[tx.slotAt + SLOT.keepsAnswers] !== 0;
+    const limit = READS.includes(question.operation) ? (keeps ? SERIES_MS : ANSWER_MS) : CHANGE_MS;
     if (HostIo.state.get(tx, io) !== IO_STATE.KEPT || age <= limit) return io;
   }
   return 0 as HostIo;
