@@ -89,8 +89,9 @@ interface FileResult {
   readonly counts: Readonly<Record<"passed" | "failed" | "skipped" | "todo", number>>;
   /** Name, place and stack of each failure. */
   readonly failures: readonly string[];
-  /** Name and reason of what was left out. */
+  /** Name and reason of what was left out, and of what is marked as not done. */
   readonly skipped: readonly string[];
+  readonly todo: readonly string[];
   /** What the file wrote to stdout and stderr. */
   readonly output: string;
 }
@@ -107,6 +108,7 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
   const counts = { passed: 0, failed: 0, skipped: 0, todo: 0 };
   const failures: string[] = [];
   const skipped: string[] = [];
+  const undone: string[] = [];
   let output = "";
   const timeout = AbortSignal.timeout(options.timeoutSeconds * 1000);
   const stream = run({
@@ -131,8 +133,11 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
     if (isSkipped) {
       counts.skipped += 1;
       skipped.push(`${shown(file)}: ${name}${typeof skip === "string" ? `: ${skip}` : ""}`);
-    } else if (todo !== undefined && todo !== false) counts.todo += 1;
-    else if (event.type === "test:pass") counts.passed += 1;
+    } else if (todo !== undefined && todo !== false) {
+      counts.todo += 1;
+      const state = event.type === "test:pass" ? "passes here" : "fails";
+      undone.push(`${shown(file)}: ${name} (${state})${typeof todo === "string" ? `: ${todo}` : ""}`);
+    } else if (event.type === "test:pass") counts.passed += 1;
     else {
       counts.failed += 1;
       const title = name === file ? `${shown(file)}: the file` : `${shown(file)}:${line ?? 0}: ${name}`;
@@ -142,7 +147,7 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
       failures.push(`${title}\n${indent(why, 2)}`);
     }
   }
-  return { counts, failures, skipped, output };
+  return { counts, failures, skipped, todo: undone, output };
 }
 
 async function main(): Promise<number> {
@@ -162,6 +167,7 @@ async function main(): Promise<number> {
   const total = { passed: 0, failed: 0, skipped: 0, todo: 0 };
   const failures: string[] = [];
   const skipped: string[] = [];
+  const undone: string[] = [];
   let ended = 0;
   const queue = files.values();
   const runNext = async (): Promise<void> => {
@@ -175,6 +181,7 @@ async function main(): Promise<number> {
       for (const key of ["passed", "failed", "skipped", "todo"] as const) total[key] += result.counts[key];
       failures.push(...result.failures);
       skipped.push(...result.skipped);
+      undone.push(...result.todo);
       const count = Object.values(result.counts).reduce((sum, value) => sum + value, 0);
       if (count === 0) continue;
       const mark = result.failures.length === 0 ? styleText("green", "pass") : styleText("red", "FAIL");
@@ -187,10 +194,11 @@ async function main(): Promise<number> {
   await Promise.all(Array.from({ length: options.concurrency }, runNext));
   clearInterval(heartbeat);
 
-  if (skipped.length > 0) {
-    console.log("\nSKIPPED, so not shown to work here:");
-    for (const each of skipped) console.log(`  ${each}`);
-  }
+  const list = (title: string, lines: readonly string[]): void => {
+    if (lines.length > 0) console.log(`\n${title}\n${lines.map((each) => `  ${each}`).join("\n")}`);
+  };
+  list("SKIPPED, so not shown to work here:", skipped);
+  list("TO DO, so known not to work:", undone);
   if (failures.length > 0) {
     console.log(`\nFailed:`);
     for (const failure of failures) console.log(`  ${failure.split("\n", 1)[0]}`);
