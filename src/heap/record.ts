@@ -39,11 +39,18 @@ export function none<N extends RecordName>(): Ref<N> {
 
 /** One field of a schema: how many words, and where. */
 export abstract class Field {
-  /** Offset in words from the start of the record; set once, by defineRecord. */
-  word = -1;
+  /** Offset in words from the start of the record. */
+  declare readonly word: number;
   abstract readonly words: number;
   /** Record type that the field refers to, for the checker. */
-  readonly target: RecordName | undefined = undefined;
+  declare readonly target: RecordName | undefined;
+
+  // Declared, not initialised, and stored once: a property that is never stored to again is a constant to the
+  // engine, and a getter of a known field costs one load.
+  constructor(word: number, target?: RecordName) {
+    this.word = word;
+    this.target = target;
+  }
 }
 
 /** An unsigned 32-bit integer. */
@@ -109,11 +116,7 @@ export class I64Field<N extends RecordName> extends Field {
 /** A reference to a record of type `T`, or none. */
 export class RefField<N extends RecordName, T extends RecordName> extends Field {
   override readonly words = 1;
-  override readonly target: T;
-  constructor(target: T) {
-    super();
-    this.target = target;
-  }
+  declare readonly target: T;
   get(view: HeapView, record: Ref<N>): Ref<T> {
     return view.words[record + this.word]! as Ref<T>;
   }
@@ -128,8 +131,8 @@ export class RefField<N extends RecordName, T extends RecordName> extends Field 
 /** A row of `length` words. */
 export class WordsField<N extends RecordName> extends Field {
   override readonly words: number;
-  constructor(length: number) {
-    super();
+  constructor(word: number, length: number) {
+    super(word);
     this.words = length;
   }
   get(view: HeapView, record: Ref<N>, index: number): number {
@@ -151,10 +154,9 @@ export class WordsField<N extends RecordName> extends Field {
 /** A row of `length` references. */
 export class RefsField<N extends RecordName, T extends RecordName> extends Field {
   override readonly words: number;
-  override readonly target: T;
-  constructor(target: T, length: number) {
-    super();
-    this.target = target;
+  declare readonly target: T;
+  constructor(word: number, target: T, length: number) {
+    super(word, target);
     this.words = length;
   }
   get(view: HeapView, record: Ref<N>, index: number): Ref<T> {
@@ -173,8 +175,8 @@ export class RefsField<N extends RecordName, T extends RecordName> extends Field
 export class BytesField<N extends RecordName> extends Field {
   override readonly words: number;
   readonly length: number;
-  constructor(length: number) {
-    super();
+  constructor(word: number, length: number) {
+    super(word);
     this.length = length;
     this.words = Math.ceil(length / 4);
   }
@@ -193,8 +195,8 @@ export class BytesField<N extends RecordName> extends Field {
 export class LockField<N extends RecordName> extends Field {
   override readonly words = 1;
   readonly rank: number;
-  constructor(name: LockName) {
-    super();
+  constructor(word: number, name: LockName) {
+    super(word);
     this.rank = LOCK_RANK[name];
   }
   /** Takes the lock for the rest of the transaction. */
@@ -230,21 +232,13 @@ export class ConditionField<N extends RecordName> extends Field {
 /** Links of an intrusive list (list.ts): next, previous. */
 export class LinkField<N extends RecordName> extends Field {
   override readonly words = 2;
-  override readonly target: N;
-  constructor(target: N) {
-    super();
-    this.target = target;
-  }
+  declare readonly target: N;
 }
 
 /** Head of an intrusive list of records of type `T`: first, last. */
 export class ListField<N extends RecordName, T extends RecordName> extends Field {
   override readonly words = 2;
-  override readonly target: T;
-  constructor(target: T) {
-    super();
-    this.target = target;
-  }
+  declare readonly target: T;
   first(view: HeapView, record: Ref<N>): Ref<T> {
     return view.words[record + this.word]! as Ref<T>;
   }
@@ -264,7 +258,7 @@ export class ListField<N extends RecordName, T extends RecordName> extends Field
 export interface Declaration<K extends FieldKindName, T extends RecordName = never> {
   readonly kind: K;
   readonly target?: T;
-  make(record: RecordName): Field;
+  make(record: RecordName, word: number): Field;
 }
 type FieldKindName =
   | "u32"
@@ -332,8 +326,7 @@ export function defineRecord<N extends RecordName, F extends { readonly [name: s
   const byName: { [name: string]: Field } = {};
   let word = 0;
   for (const [fieldName, declaration] of Object.entries(declared)) {
-    const field = declaration.make(name);
-    field.word = word;
+    const field = declaration.make(name, word);
     word += field.words;
     fields.push([fieldName, field]);
     byName[fieldName] = field;
@@ -348,42 +341,47 @@ export function defineRecord<N extends RecordName, F extends { readonly [name: s
     free: (tx, record) => release(tx, record),
     isLive: (view, address) => liveTypeAt(view, address) === id,
   };
-  return Object.assign(byName, operations) as unknown as {
+  // A copy: what was built property by property is a hash table to the engine once it has a dozen of them, and
+  // each use of a field would look its name up.
+  return { ...byName, ...operations } as unknown as {
     readonly [K in keyof F]: FieldOf<N, F[K]>;
   } & RecordOperations<N>;
 }
 
 // What schemas are written with.
 
-export const u32 = (): Declaration<"u32"> => ({ kind: "u32", make: () => new U32Field() });
-export const i32 = (): Declaration<"i32"> => ({ kind: "i32", make: () => new I32Field() });
-export const i64 = (): Declaration<"i64"> => ({ kind: "i64", make: () => new I64Field() });
+export const u32 = (): Declaration<"u32"> => ({ kind: "u32", make: (_record, word) => new U32Field(word) });
+export const i32 = (): Declaration<"i32"> => ({ kind: "i32", make: (_record, word) => new I32Field(word) });
+export const i64 = (): Declaration<"i64"> => ({ kind: "i64", make: (_record, word) => new I64Field(word) });
 export const ref = <T extends RecordName>(target: T): Declaration<"ref", T> => ({
   kind: "ref",
-  make: () => new RefField(target),
+  make: (_record, word) => new RefField(word, target),
 });
 export const refs = <T extends RecordName>(target: T, length: number): Declaration<"refs", T> => ({
   kind: "refs",
-  make: () => new RefsField(target, length),
+  make: (_record, word) => new RefsField(word, target, length),
 });
 export const words = (length: number): Declaration<"words"> => ({
   kind: "words",
-  make: () => new WordsField(length),
+  make: (_record, word) => new WordsField(word, length),
 });
 export const bytes = (length: number): Declaration<"bytes"> => ({
   kind: "bytes",
-  make: () => new BytesField(length),
+  make: (_record, word) => new BytesField(word, length),
 });
 export const lock = (name: LockName): Declaration<"lock"> => ({
   kind: "lock",
-  make: () => new LockField(name),
+  make: (_record, word) => new LockField(word, name),
 });
 export const condition = (): Declaration<"condition"> => ({
   kind: "condition",
-  make: () => new ConditionField(),
+  make: (_record, word) => new ConditionField(word),
 });
-export const link = (): Declaration<"link"> => ({ kind: "link", make: (record) => new LinkField(record) });
+export const link = (): Declaration<"link"> => ({
+  kind: "link",
+  make: (record, word) => new LinkField(word, record),
+});
 export const list = <T extends RecordName>(target: T): Declaration<"list", T> => ({
   kind: "list",
-  make: () => new ListField(target),
+  make: (_record, word) => new ListField(word, target),
 });
