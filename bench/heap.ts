@@ -106,8 +106,8 @@ function commitOf(tx: Transaction, a: number): void {
 }
 
 function forms(view: Transaction): Record<string, Form> {
-  const doubles = new Float64Array(view.buffers.heap);
-  const longs = new BigInt64Array(view.buffers.heap);
+  const doubles = new Float64Array(view.buffers.heap.buffer);
+  const longs = new BigInt64Array(view.buffers.heap.buffer);
   const scratchWords = new Int32Array(2);
   const scratch = new Float64Array(scratchWords.buffer);
   const at = (tx: Transaction, count: number): number => tx.slotAt + SLOT_LOG + (count << 1);

@@ -7,7 +7,7 @@ import { SLOT } from "../heap/layout.ts";
 import type { Host } from "../host/contract.ts";
 import { SeededEntropy } from "../host/sim/host.ts";
 import { KernelThread } from "../kernel/thread.ts";
-import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
+import type { WasmMemory, WasmModule } from "../base/webassembly.ts";
 import { Baton } from "./baton.ts";
 import { batonOperations, type Shared } from "./baton-operations.ts";
 
@@ -18,7 +18,7 @@ interface BatonThreadCommon {
   /** Number in the thread table, or any if there is none. */
   readonly thread: number;
   readonly slot: number;
-  readonly heap: SharedArrayBuffer;
+  readonly heap: WasmMemory;
 }
 export interface OperationThread extends BatonThreadCommon {
   readonly kind: "operation";

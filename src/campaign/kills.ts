@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { moduleExtension } from "../base/module-extension.ts";
 import { type Random, seededRandom } from "../base/random.ts";
 import { checkHeap, type Violation } from "../heap/check.ts";
-import { HeapView } from "../heap/heap.ts";
+import { type HeapBuffers, HeapView } from "../heap/heap.ts";
 import { SLOT } from "../heap/layout.ts";
 import { Transaction } from "../heap/transaction.ts";
 import type { HostThread } from "../host/contract.ts";
@@ -144,7 +144,7 @@ class KillMachine {
     }
   }
 
-  get #buffers(): { heap: SharedArrayBuffer; memory: SharedArrayBuffer } {
+  get #buffers(): HeapBuffers {
     return { heap: this.#system.heap, memory: this.#system.memory.buffer as SharedArrayBuffer };
   }
 

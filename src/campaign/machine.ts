@@ -33,7 +33,7 @@ import { createHartLoop } from "../machine/hart-parts.ts";
 import { SPAWN_RESULT, type SpawnPayload } from "../machine/host-spawn.ts";
 import { createSystem, FIRST_HART_SLOT, type SystemBuffers } from "../machine/system.ts";
 import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../riscv/tier0.ts";
-import { WebAssembly, type WasmModule } from "../riscv/wasm/api.ts";
+import { WebAssembly, type WasmModule } from "../base/webassembly.ts";
 import { memoryLayout } from "../kernel/memory/layout.ts";
 
 export interface MachineOptions {

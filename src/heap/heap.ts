@@ -8,6 +8,8 @@
 
 import { assert } from "../base/assert.ts";
 import { RECORD_NAMES } from "../base/record-ids.ts";
+import type { WasmMemory } from "../base/webassembly.ts";
+import { atomicsOf, createHeapMemory, type HeapAtomics } from "./atomics.ts";
 import {
   CHUNK_WORDS,
   CHUNKS_MAX,
@@ -33,7 +35,8 @@ export type MemoryWord = number;
 
 /** The two buffers of a machine, as they are passed to each thread. */
 export interface HeapBuffers {
-  readonly heap: SharedArrayBuffer;
+  /** A shared WebAssembly memory, for the sake of {@link HeapView.atomics}; no guest code imports it. */
+  readonly heap: WasmMemory;
   /** The guest memory: the buffer of the shared WebAssembly memory. */
   readonly memory: SharedArrayBuffer;
 }
@@ -44,6 +47,8 @@ export class HeapView {
   readonly words: Int32Array<SharedArrayBuffer>;
   /** The heap, by byte. */
   readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** Atomic operations on {@link words}, cheaper than `Atomics`. */
+  readonly atomics: HeapAtomics;
   /** The guest memory, by word. */
   readonly memory: Int32Array<SharedArrayBuffer>;
   /** The guest memory, by byte. */
@@ -51,8 +56,10 @@ export class HeapView {
 
   constructor(buffers: HeapBuffers) {
     this.buffers = buffers;
-    this.words = new Int32Array(buffers.heap);
-    this.bytes = new Uint8Array(buffers.heap);
+    const heap = buffers.heap.buffer as SharedArrayBuffer;
+    this.words = new Int32Array(heap);
+    this.bytes = new Uint8Array(heap);
+    this.atomics = atomicsOf(buffers.heap);
     this.memory = new Int32Array(buffers.memory);
     this.memoryBytes = new Uint8Array(buffers.memory);
   }
@@ -80,13 +87,13 @@ export interface HeapOptions {
   readonly slots: number;
 }
 
-/** Lays out a new heap in fresh (zeroed) shared memory and returns its buffer. */
-export function createHeap(options: HeapOptions): SharedArrayBuffer {
+/** Lays out a new heap in fresh (zeroed) shared memory and returns it. */
+export function createHeap(options: HeapOptions): WasmMemory {
   const words = options.bytes / 4;
   assert(Number.isInteger(words) && words % CHUNK_WORDS === 0, "heap size must be a multiple of 64 KiB");
   assert(words <= 2 ** 28, "a heap has at most 1 GiB");
-  const heap = new SharedArrayBuffer(options.bytes);
-  const view = new Int32Array(heap);
+  const heap = createHeapMemory(options.bytes);
+  const view = new Int32Array(heap.buffer);
   const slotsAt = (CHUNK_TYPES_AT + CHUNKS_MAX + 63) & ~63;
   const chunksAt = alignUp(slotsAt + options.slots * SLOT_WORDS, CHUNK_WORDS);
   assert(chunksAt < words, "heap too small for its request slots");
@@ -107,15 +114,15 @@ export function createHeap(options: HeapOptions): SharedArrayBuffer {
   return heap;
 }
 
-/** Throws unless `buffer` holds a heap that this version can work on. */
-export function validateHeap(buffer: SharedArrayBuffer): void {
-  const view = new Int32Array(buffer);
+/** Throws unless `heap` holds a heap that this version can work on. */
+export function validateHeap(heap: WasmMemory): void {
+  const view = new Int32Array(heap.buffer);
   assert(view[HEADER.magic] === HEAP_MAGIC, "not a Coppice heap");
   assert(
     view[HEADER.version] === HEAP_VERSION,
     `heap version ${view[HEADER.version]}, expected ${HEAP_VERSION}`,
   );
-  assert(view[HEADER.words]! * 4 === buffer.byteLength, "heap size differs from its header");
+  assert(view[HEADER.words]! * 4 === heap.buffer.byteLength, "heap size differs from its header");
 }
 
 /**

@@ -153,7 +153,7 @@ export class Transaction extends HeapView {
     w[pair] = word;
     w[pair + 1] = rank;
     w[head + LOG_HEAD.locks] = held + 1;
-    if (Atomics.compareExchange(w, word, 0, me) !== 0) this.#lockSlow(word, me);
+    if (this.atomics.compareExchange(word, 0, me) !== 0) this.#lockSlow(word, me);
   }
 
   /** Takes the lock if that is possible at once; false if somebody else holds it. Any order (rule R5). */
@@ -169,7 +169,7 @@ export class Transaction extends HeapView {
     // A lock taken out of order must not lower the rank from which `lock` goes on.
     w[pair + 1] = held > 0 ? Math.max(rank, w[pair - 1]!) : rank;
     w[head + LOG_HEAD.locks] = held + 1;
-    if (Atomics.compareExchange(w, word, 0, me) === 0) return true;
+    if (this.atomics.compareExchange(word, 0, me) === 0) return true;
     w[head + LOG_HEAD.locks] = held;
     return false;
   }

@@ -31,7 +31,7 @@ export function releaseLocks(view: HeapView, headAt: HeapAddr, index: number, ke
     const word = w[headAt + LOG_HEAD.list + (held << 1)]!;
     // The list may name a lock that was never got (T2) and that somebody else holds by now.
     if ((w[word]! & LOCK_HOLDER) === index + 1) {
-      const old = Atomics.exchange(w, word, 0);
+      const old = view.atomics.exchange(word, 0);
       if ((old & LOCK_CONTENDED) !== 0) Atomics.notify(w, word, 1);
     }
     w[headAt + LOG_HEAD.locks] = held;

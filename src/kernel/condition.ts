@@ -30,5 +30,5 @@ export function signalCondition(tx: Transaction, condition: HeapAddr): void {
   tx.store(condition, (tx.words[condition]! + 1) | 0);
   // The atomic operation is the barrier between the change and the look. Who registers after it reads the new
   // counter and does not sleep.
-  if (Atomics.or(tx.words, condition + CONDITION.waiters, 0) !== 0) tx.afterCommit(REDO.wake, condition);
+  if (tx.atomics.add(condition + CONDITION.waiters, 0) !== 0) tx.afterCommit(REDO.wake, condition);
 }

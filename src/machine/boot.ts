@@ -11,7 +11,7 @@ import { crashCount, deathCount } from "../kernel/ledger.ts";
 import { callsServed, SERVER_ORDER, workerServers } from "../kernel/placement.ts";
 import { HARTS_MAX } from "../kernel/scheduler.ts";
 import { buildTier0 } from "../riscv/tier0.ts";
-import { type WasmModule, WebAssembly } from "../riscv/wasm/api.ts";
+import { type WasmModule, WebAssembly } from "../base/webassembly.ts";
 import type {
   BootOptions,
   ExecOptions,

@@ -13,7 +13,7 @@ import { hartOf } from "../kernel/scheduler.ts";
 import { createTrace } from "../linux/strace.ts";
 import { linuxPersonality } from "../linux/table.ts";
 import { instantiateTier0 } from "../riscv/tier0.ts";
-import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
+import type { WasmMemory, WasmModule } from "../base/webassembly.ts";
 import { hostCallHandlers } from "./host-operations.ts";
 import "./parts.ts";
 

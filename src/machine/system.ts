@@ -20,7 +20,7 @@ import { createScheduler, Hart, hartOf } from "../kernel/scheduler.ts";
 import { Kernel } from "../kernel/task.ts";
 import type { KernelThread } from "../kernel/thread.ts";
 import { tier0TableBytes, writeTier0Tables } from "../riscv/tier0-tables.ts";
-import { type WasmMemory, WebAssembly } from "../riscv/wasm/api.ts";
+import { type WasmMemory, WebAssembly } from "../base/webassembly.ts";
 import { createAuth } from "../servers/auth/auth.ts";
 import { placeFifos } from "../servers/pipe/fifo.ts";
 import { placeTerminals } from "../servers/tty/tty.ts";
@@ -49,7 +49,7 @@ export interface SystemOptions {
 }
 
 export interface SystemBuffers {
-  readonly heap: SharedArrayBuffer;
+  readonly heap: WasmMemory;
   readonly memory: WasmMemory;
 }
 

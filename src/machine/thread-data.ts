@@ -2,11 +2,11 @@
 
 import type { GrantedFolder } from "../host/node/host-folder.ts";
 import type { ServerName } from "../kernel/placement.ts";
-import type { WasmMemory, WasmModule } from "../riscv/wasm/api.ts";
+import type { WasmMemory, WasmModule } from "../base/webassembly.ts";
 
 /** The buffers of a machine. */
 export interface MachineBuffers {
-  readonly heap: SharedArrayBuffer;
+  readonly heap: WasmMemory;
   readonly memory: WasmMemory;
 }
 

@@ -20,7 +20,7 @@ import { CONVERSION_HELPERS } from "./softfloat-convert.ts";
 import { type Frame, narrowFields, Tier0Emitter, wideFields } from "./tier0-emitter.ts";
 import { MEMORY_HELPERS, STATUS } from "./tier0-memory.ts";
 import { NARROW_TABLE, tier0Handlers, WIDE_INDEX_BITS, WIDE_TABLE } from "./tier0-tables.ts";
-import { type WasmMemory, type WasmModule, WebAssembly } from "./wasm/api.ts";
+import { type WasmMemory, type WasmModule, WebAssembly } from "../base/webassembly.ts";
 import { type Expr, global, i32, load } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label, Signature } from "./wasm/function-builder.ts";
 import { ModuleBuilder } from "./wasm/module-builder.ts";

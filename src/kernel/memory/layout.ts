@@ -22,6 +22,7 @@
  * tables in ordinary frames (a leaf takes 12 adjoining frames, which a fragmented memory may not have).
  */
 
+import type { WasmMemory } from "../../base/webassembly.ts";
 import { assert } from "../../base/assert.ts";
 import {
   ENTRY_INVALID,
@@ -183,8 +184,8 @@ export function clearLeaf(view: HeapView, at: MemoryWord): void {
 }
 
 // The layout never changes after boot, so each heap's is read once; the last one asked for is at hand.
-const layouts = new WeakMap<SharedArrayBuffer, MemoryLayout>();
-let lastHeap: SharedArrayBuffer | undefined;
+const layouts = new WeakMap<WasmMemory, MemoryLayout>();
+let lastHeap: WasmMemory | undefined;
 let lastLayout: MemoryLayout | undefined;
 
 /** The layout of the machine that `view` belongs to. */

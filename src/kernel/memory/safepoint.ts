@@ -35,6 +35,7 @@
  */
 
 import { HART_INTERRUPT } from "../../base/hart-abi.ts";
+import type { WasmMemory } from "../../base/webassembly.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../../heap/heap.ts";
 import { REDO } from "../../heap/layout.ts";
 import { next, remove } from "../../heap/list.ts";
@@ -52,7 +53,7 @@ export function placeSafepoints(view: HeapView): void {
 }
 
 // The table never moves; the last one asked for is at hand.
-let lastHeap: SharedArrayBuffer | undefined;
+let lastHeap: WasmMemory | undefined;
 let lastTable: HeapAddr = 0;
 
 function tableOf(view: HeapView): HeapAddr {
@@ -73,7 +74,7 @@ function rowOf(view: HeapView, slot: number): HeapAddr {
  * thread that runs no translated code.
  */
 export function bindSafepoint(tx: Transaction, hart: number): void {
-  Atomics.store(tx.words, rowOf(tx, tx.slotIndex) + ROW.hart, hart + 1);
+  tx.atomics.store(rowOf(tx, tx.slotIndex) + ROW.hart, hart + 1);
 }
 
 /**
@@ -86,12 +87,12 @@ export function publishSafepoint(tx: Transaction, space: AddressSpace): void {
   const table = tableOf(tx);
   const row = table + (tx.slotIndex + 1) * ROW_WORDS;
   if (w[row + ROW.space] !== space) {
-    Atomics.store(w, row + ROW.noticed, Atomics.load(w, table));
-    Atomics.exchange(w, row + ROW.space, space);
+    tx.atomics.store(row + ROW.noticed, tx.atomics.load(table));
+    tx.atomics.exchange(row + ROW.space, space);
   }
-  const sequence = Atomics.load(w, table);
+  const sequence = tx.atomics.load(table);
   if (w[row + ROW.noticed] !== sequence) {
-    Atomics.exchange(w, row + ROW.noticed, sequence);
+    tx.atomics.exchange(row + ROW.noticed, sequence);
     Atomics.notify(w, row + ROW.noticed);
   }
 }
@@ -104,7 +105,7 @@ export function leaveSpace(tx: Transaction): void {
 /** {@link leaveSpace} for a slot whose thread has certainly ended. */
 export function markSlotIdle(view: HeapView, slot: number): void {
   const row = rowOf(view, slot);
-  Atomics.exchange(view.words, row + ROW.space, 0);
+  view.atomics.exchange(row + ROW.space, 0);
   Atomics.notify(view.words, row + ROW.noticed);
 }
 
@@ -115,13 +116,13 @@ export function markSlotIdle(view: HeapView, slot: number): void {
 export function beginTaking(tx: Transaction, space: AddressSpace): number {
   const w = tx.words;
   const table = tableOf(tx);
-  const sequence = (Atomics.add(w, table, 1) + 1) | 0;
+  const sequence = (tx.atomics.add(table, 1) + 1) | 0;
   // 0 says "none", so a ticket never is; a slot that has noticed 0 has noticed −1 too.
   const ticket = sequence === 0 ? -1 : sequence;
   let active = false;
   for (let slot = tx.slotCount - 1; slot >= 0; slot--) {
     const row = table + (slot + 1) * ROW_WORDS;
-    if (slot === tx.slotIndex || Atomics.load(w, row + ROW.space) !== space) continue;
+    if (slot === tx.slotIndex || tx.atomics.load(row + ROW.space) !== space) continue;
     active = true;
     const hart = w[row + ROW.hart]!;
     if (hart > 0) Atomics.store(tx.memory, (hartBlock(tx, hart - 1) + HART_INTERRUPT) >>> 2, 1);
@@ -146,8 +147,8 @@ export function pendingTaking(
   for (let slot = tx.slotCount - 1; slot >= 0; slot--) {
     if (slot === tx.slotIndex) continue;
     const row = table + (slot + 1) * ROW_WORDS;
-    const value = Atomics.load(w, row + ROW.noticed);
-    if (Atomics.load(w, row + ROW.space) === space && ((value - ticket) | 0) < 0) {
+    const value = tx.atomics.load(row + ROW.noticed);
+    if (tx.atomics.load(row + ROW.space) === space && ((value - ticket) | 0) < 0) {
       return { word: row + ROW.noticed, value };
     }
   }

@@ -1,7 +1,7 @@
 /** A second hart for tests: instantiates the interpreter's module on a memory that it was given, and runs. */
 import { parentPort, workerData } from "node:worker_threads";
 import { instantiateTier0 } from "../tier0.ts";
-import { type WasmMemory, WebAssembly } from "../wasm/api.ts";
+import { type WasmMemory, WebAssembly } from "../../base/webassembly.ts";
 
 export interface HartWork {
   readonly module: Uint8Array<ArrayBuffer>;

@@ -26,7 +26,7 @@ import {
 } from "../../base/hart-abi.ts";
 import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../tier0.ts";
 import { tier0TableBytes, writeTier0Tables } from "../tier0-tables.ts";
-import { type WasmMemory, type WasmModule, WebAssembly } from "../wasm/api.ts";
+import { type WasmMemory, type WasmModule, WebAssembly } from "../../base/webassembly.ts";
 
 const WASM_PAGE = 65536;
 const REGS = 0x1000;

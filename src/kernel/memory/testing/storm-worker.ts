@@ -1,5 +1,6 @@
 /** One thread of storm.test.ts: maps, touches, unmaps and forks in a space that others work in, too. */
 
+import type { WasmMemory } from "../../../base/webassembly.ts";
 import { parentPort, workerData } from "node:worker_threads";
 import { seededRandom } from "../../../base/random.ts";
 import { REDO, type RedoKind } from "../../../heap/layout.ts";
@@ -26,7 +27,7 @@ import {
 } from "../safepoint.ts";
 
 interface StormData {
-  readonly heap: SharedArrayBuffer;
+  readonly heap: WasmMemory;
   readonly memory: SharedArrayBuffer;
   readonly slot: number;
   readonly space: number;
