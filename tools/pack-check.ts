@@ -48,7 +48,8 @@ function checkFiles({ files, unpackedSize }: Packed): void {
     "LICENSE",
     "README.md",
     "package.json",
-    "dist/cli/main.js",
+    "dist/run/main.js",
+    "dist/run/index.js",
     "dist/machine/index.d.ts",
   ]) {
     assert.ok(names.includes(needed), `${needed} is not in the package`);

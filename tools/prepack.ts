@@ -6,14 +6,17 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, globSync, rmSync } from "node:fs";
 import path from "node:path";
+import { bundleInto } from "./bundle.ts";
 import { isTest, root } from "./source.ts";
 
 const dist = path.join(root, "src/dist");
 
-for (const name of globSync("**/*.{js,d.ts,js.map,d.ts.map}", { cwd: dist })) {
-  const source = path.join(root, "src", name.replace(/(\.d\.ts|\.js)(\.map)?$/, ".ts"));
+for (const name of globSync("**/*.d.ts", { cwd: dist })) {
+  const source = path.join(root, "src", name.replace(/\.d\.ts$/, ".ts"));
   if (!existsSync(source) || isTest({ path: source })) rmSync(path.join(dist, name));
 }
 execFileSync("tsc", ["-b", "src/cli"], { cwd: root, stdio: ["ignore", 2, 2] });
+rmSync(path.join(dist, "run"), { recursive: true, force: true });
+await bundleInto(path.join(dist, "run"));
 for (const name of ["LICENSE", "README.md"])
   copyFileSync(path.join(root, name), path.join(root, "src", name));

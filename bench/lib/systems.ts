@@ -9,8 +9,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { boot, type Machine } from "../../src/machine/index.ts";
+import type * as coppiceLibrary from "../../src/machine/index.ts";
+import type { Machine } from "../../src/machine/api.ts";
+import { currentBundle } from "../../tools/bundle.ts";
 import { copyFromImage } from "./image-files.ts";
 import type { Program, RunOutput } from "./rows.ts";
 
@@ -75,6 +78,9 @@ async function isInstalled(command: string, versionArgument: string): Promise<bo
 
 async function bootMachine(): Promise<Machine> {
   try {
+    // What is published and what bin/coppice runs: the bundle.
+    const index = pathToFileURL(path.join(await currentBundle(), "index.js"));
+    const { boot } = (await import(index.href)) as typeof coppiceLibrary;
     return await boot({ image: IMAGE });
   } catch (error) {
     throw new Error(`cannot boot yet: ${error instanceof Error ? error.message : String(error)}`, {
