@@ -1,8 +1,10 @@
 /** Faults from outside, for tests and the fault campaign: threads of a running machine are killed. */
 
-import { checkHeap, type Violation } from "../heap/check.ts";
+import { census, checkHeap, type Violation } from "../heap/check.ts";
 import type { HeapView } from "../heap/heap.ts";
 import { deathCount, type MortalRole } from "../kernel/ledger.ts";
+import { memoryLayout } from "../kernel/memory/layout.ts";
+import { itemsInUse } from "../kernel/memory/pool.ts";
 import type { Crew } from "./crew.ts";
 import {
   FAULT,
@@ -82,6 +84,17 @@ export class MachineFaults {
   /** The whole-heap check; only after the machine has been closed. */
   check(): readonly Violation[] {
     return checkHeap(this.#view);
+  }
+
+  /** What the machine holds at this moment: records by type, frames, page tables. A leak moves a number. */
+  holdings(): ReadonlyMap<string, number> {
+    const { framePool, rootPool, leafPool } = memoryLayout(this.#view);
+    return new Map<string, number>([
+      ...census(this.#view),
+      ["frames", itemsInUse(this.#view, framePool)],
+      ["root tables", itemsInUse(this.#view, rootPool)],
+      ["leaf tables", itemsInUse(this.#view, leafPool)],
+    ]);
   }
 
   #block(target: FaultTarget): Int32Array<SharedArrayBuffer> {

@@ -95,6 +95,22 @@ export function freeItems(view: HeapView, pool: Pool): number {
   );
 }
 
+/**
+ * Items that somebody has: neither free nor in the stock of a slot. Exact only while nothing changes; items that
+ * a rolled back hold still counts are not told apart from free ones.
+ */
+export function itemsInUse(view: HeapView, pool: Pool): number {
+  const w = view.words;
+  let stocked = 0;
+  for (let slot = 0; slot < view.slotCount; slot++) {
+    const stock = stockAt(pool, slot);
+    stocked += (w[stock + RING.filled]! - w[stock + RING.taken]!) | 0;
+  }
+  return (
+    w[pool.controlAt + CONTROL.end]! - w[pool.controlAt + CONTROL.first]! - freeItems(view, pool) - stocked
+  );
+}
+
 /** The stock that slot `index` keeps. */
 export function stockAt(pool: Pool, index: number): HeapAddr {
   return pool.stocksAt + index * pool.stride;
