@@ -30,9 +30,9 @@ import { HostCallError, HostCalls } from "./host-calls.ts";
 import { SPAWN_RESULT, type SpawnPayload } from "./host-spawn.ts";
 import { FAULT_BYTES } from "./fault-control.ts";
 import { MachineFaults } from "./faults.ts";
-import { createSystem, FIRST_HART_SLOT } from "./system.ts";
+import { buildSystem, createBuffers, FIRST_HART_SLOT, type SystemOptions } from "./system.ts";
 import { createThread } from "./thread-context.ts";
-import type { ImageGrant, IoThreadData } from "./thread-data.ts";
+import type { ImageGrant } from "./thread-data.ts";
 import { DEFAULT_PATH, environmentOf, resolveUser } from "./user.ts";
 
 const MEMORY_DEFAULT: number = 1024 * 2 ** 20;
@@ -241,49 +241,52 @@ class RunningMachine implements Machine {
       this.#close = resolve;
     });
     this.#phase("image");
-    const buffers = createSystem(
-      {
-        memory,
-        heap: HEAP_BYTES,
-        harts,
-        tasksMax: TASKS_MAX,
-        hostname: this.#hostname,
-        rootDevice: 0,
-        ...(options.placement !== undefined && { placements: options.placement }),
-      },
-      createThread(1, nodeHost()),
-    );
-    this.#view = new HeapView({ heap: buffers.heap, memory: buffers.memory.buffer as SharedArrayBuffer });
-    this.#calls = new HostCalls(this.#view);
-    this.fs = new GuestFiles(this.#calls);
-    this.#phase("state");
-
-    const module = tier0Module();
-    this.#phase("interpreter");
-    const ioData: IoThreadData = {
-      ...buffers,
-      images: [image],
-      folders: (options.mounts ?? []).map(({ host, readOnly }) => ({
-        path: resolve(host),
-        readOnly: readOnly === true,
-      })),
+    const system: SystemOptions = {
+      memory,
+      heap: HEAP_BYTES,
+      harts,
+      tasksMax: TASKS_MAX,
+      hostname: this.#hostname,
+      rootDevice: 0,
+      ...(options.placement !== undefined && { placements: options.placement }),
     };
+    const buffers = createBuffers(system);
+    this.#view = new HeapView({ heap: buffers.heap, memory: buffers.memory.buffer as SharedArrayBuffer });
     const faults = faultOptions?.hooks === true ? new SharedArrayBuffer(FAULT_BYTES) : undefined;
+    // The threads load while this one builds the state.
     this.#crew = new Crew({
       view: this.#view,
       warden: {
         ...buffers,
         harts,
         firstSlot: FIRST_HART_SLOT,
-        module,
         strace: options.strace !== undefined,
         hangMs: faultOptions?.hangMs ?? HANG_MS,
         ...(faults !== undefined && { faults }),
       },
-      io: ioData,
+      io: {
+        ...buffers,
+        images: [image],
+        folders: (options.mounts ?? []).map(({ host, readOnly }) => ({
+          path: resolve(host),
+          readOnly: readOnly === true,
+        })),
+      },
       hear: (message) => this.#hear(message as ThreadMessage),
       onDeath: (role, error) => this.#report(`${role} thread ended: ${error?.stack ?? "no reason given"}`),
     });
+    this.#phase("buffers");
+    try {
+      buildSystem(buffers, system, createThread(1, nodeHost()));
+    } catch (error) {
+      this.#crew.abandon();
+      throw error;
+    }
+    this.#calls = new HostCalls(this.#view);
+    this.fs = new GuestFiles(this.#calls);
+    this.#phase("state");
+    this.#crew.begin({ module: tier0Module() });
+    this.#phase("interpreter");
     this.faults = new MachineFaults(this.#view, this.#crew, faults);
   }
 

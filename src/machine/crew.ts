@@ -11,7 +11,7 @@ import { nodeThreads } from "../host/node/threads.ts";
 import { recordDeath } from "../kernel/ledger.ts";
 import { markChildrenDead, markDead, registerThread, ROLE } from "../kernel/placement/threads.ts";
 import { stopMachine } from "./life.ts";
-import type { EndRequest, IoThreadData, WardenThreadData } from "./thread-data.ts";
+import type { EndRequest, HartStart, IoThreadData, WardenThreadData } from "./thread-data.ts";
 
 /** Time that the threads have to come to rest when the machine ends, ms. */
 const REST_MS = 500;
@@ -29,53 +29,89 @@ const threads = nodeThreads({
 
 export interface CrewOptions {
   readonly view: HeapView;
-  readonly warden: Omit<WardenThreadData, "thread">;
-  readonly io: IoThreadData;
+  readonly warden: Omit<WardenThreadData, "begun">;
+  readonly io: Omit<IoThreadData, "begun">;
   /** Hears the messages of all threads. */
   readonly hear: (message: unknown) => void;
   /** Hears of the end of a thread of the crew that was not meant to end. */
   readonly onDeath: (role: string, error: Error | undefined) => void;
 }
 
+interface Warden {
+  readonly thread: HostThread;
+  readonly ended: Promise<void>;
+  /** Number in the thread table; 0 until the machine has begun. */
+  number: number;
+}
+
 export class Crew {
   readonly #options: CrewOptions;
-  #warden: { readonly thread: HostThread; readonly ended: Promise<void> };
+  /** See EarlyData. */
+  readonly #begun = new Int32Array(new SharedArrayBuffer(4));
+  #start: HartStart | undefined;
+  #warden: Warden;
   #io: HostThread;
   #wardens = 0;
   #isOver = false;
 
+  /** Starts the threads. They load, and touch nothing of the machine until {@link begin}. */
   constructor(options: CrewOptions) {
     this.#options = options;
     this.#warden = this.#startWarden();
     this.#io = this.#startIo();
   }
 
-  #startWarden(): { readonly thread: HostThread; readonly ended: Promise<void> } {
+  /** The machine's state is there: the threads go to work, the harts with `start`. */
+  begin(start: HartStart): void {
+    this.#start = start;
+    this.#beginWarden(this.#warden);
+  }
+
+  /** Ends the threads of a machine that cannot begin. */
+  abandon(): void {
+    this.#isOver = true;
+    void this.#warden.thread.end();
+    void this.#io.end();
+  }
+
+  #beginWarden(warden: { readonly thread: HostThread; number: number }): void {
+    warden.number = registerThread(this.#options.view, ROLE.WARDEN);
+    warden.thread.post(this.#start);
+    Atomics.store(this.#begun, 0, warden.number);
+    Atomics.notify(this.#begun, 0);
+  }
+
+  #startWarden(): Warden {
     const { view, hear, onDeath } = this.#options;
-    const number = registerThread(view, ROLE.WARDEN);
-    const thread = threads.start("warden", {
-      ...this.#options.warden,
-      thread: number,
-    } satisfies WardenThreadData);
+    const begun = this.#begun.buffer;
+    // A warden that follows one must not take its number for its own.
+    Atomics.store(this.#begun, 0, 0);
+    const thread = threads.start("warden", { ...this.#options.warden, begun } satisfies WardenThreadData);
     this.#wardens++;
     thread.onMessage(hear);
     const ended = new Promise<void>((resolve) => {
       thread.onEnd((error) => {
         // Node ends the workers of a worker, and waits for their ends, before it reports that one's own.
-        markDead(view, number);
-        markChildrenDead(view);
+        if (warden.number !== 0) {
+          markDead(view, warden.number);
+          markChildrenDead(view);
+        }
         resolve();
         if (this.#isOver) return;
         recordDeath(view, "wardens");
         onDeath("warden", error);
-        if (this.#wardens < WARDENS_MAX) this.#warden = this.#startWarden();
+        if (this.#wardens >= WARDENS_MAX) return;
+        this.#warden = this.#startWarden();
+        if (this.#start !== undefined) this.#beginWarden(this.#warden);
       });
     });
-    return { thread, ended };
+    const warden: Warden = { thread, ended, number: 0 };
+    return warden;
   }
 
   #startIo(): HostThread {
-    const thread = threads.start("io", this.#options.io);
+    const begun = this.#begun.buffer;
+    const thread = threads.start("io", { ...this.#options.io, begun } satisfies IoThreadData);
     thread.onMessage(this.#options.hear);
     thread.onEnd((error) => {
       if (this.#isOver) return;

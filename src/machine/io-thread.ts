@@ -16,6 +16,7 @@ import type { IoThreadData } from "./thread-data.ts";
 const FRAME_BYTES = 4096;
 
 const data = workerData as IoThreadData;
+Atomics.wait(new Int32Array(data.begun), 0, 0);
 const view = new HeapView({ heap: data.heap, memory: data.memory.buffer as SharedArrayBuffer });
 const words = view.words;
 const root = view.root("host-io");

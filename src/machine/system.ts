@@ -53,11 +53,24 @@ export interface SystemBuffers {
   readonly memory: WasmMemory;
 }
 
-/** Builds the state. `threadFor` gives the thread that the transaction works for, once there is a heap. */
-export function createSystem(options: SystemOptions, thread: KernelThread): SystemBuffers {
+/** The two buffers, with nothing in them but the heap's own header. */
+export function createBuffers(options: SystemOptions): SystemBuffers {
   const pages = options.memory / WASM_PAGE;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const heap = createHeap({ bytes: options.heap, slots: FIRST_HART_SLOT + options.harts + SPARE_SLOTS });
+  return { heap, memory };
+}
+
+/** Buffers with the state of a machine that has not begun. */
+export function createSystem(options: SystemOptions, thread: KernelThread): SystemBuffers {
+  const buffers = createBuffers(options);
+  buildSystem(buffers, options, thread);
+  return buffers;
+}
+
+/** Builds the state in fresh buffers, in a transaction that works for `thread`. */
+export function buildSystem(buffers: SystemBuffers, options: SystemOptions, thread: KernelThread): void {
+  const { heap, memory } = buffers;
   const tx = new Transaction({ heap, memory: memory.buffer as SharedArrayBuffer }, BOOT_SLOT, thread);
 
   placeThreads(tx);
@@ -87,7 +100,6 @@ export function createSystem(options: SystemOptions, thread: KernelThread): Syst
   createVfs(tx, options.rootDevice === undefined ? {} : { device: options.rootDevice });
   tx.commit();
   createHostCalls(tx, (index) => hostCallBuffer(tx, index));
-  return { heap, memory };
 }
 
 function nameMachine(tx: Transaction, hostname: string): void {

@@ -17,7 +17,16 @@ export interface ImageGrant {
   readonly dataBlocks: number;
 }
 
-export interface IoThreadData extends MachineBuffers {
+/**
+ * What the main thread's children are started with. They are started first of all and load while the state is
+ * built, so they must leave the buffers alone until the machine has begun.
+ */
+interface EarlyData extends MachineBuffers {
+  /** A word that becomes the number of the warden's thread when the state is there; 0 until then. */
+  readonly begun: SharedArrayBuffer;
+}
+
+export interface IoThreadData extends EarlyData {
   readonly images: readonly ImageGrant[];
   /** Granted folders of the host; a folder's place in the list is its number. */
   readonly folders: readonly GrantedFolder[];
@@ -25,43 +34,48 @@ export interface IoThreadData extends MachineBuffers {
 
 /** What harts and servers' threads have in common. */
 interface WorkerData extends MachineBuffers {
-  /** Number in the thread table. */
-  readonly thread: number;
   /** The control words of faults (fault-control.ts), if there are to be any. */
   readonly faults?: SharedArrayBuffer;
 }
 
-/** What every hart's thread needs. */
-interface HartData extends WorkerData {
-  /** The tier-0 interpreter. */
-  readonly module: WasmModule;
+/** A hart's thread that the warden has started: a spare until it is told which hart it is. */
+export interface PooledHartData extends WorkerData {
   readonly strace: boolean;
-}
-
-/** A hart's thread that the warden has started, maybe as a spare. */
-export interface PooledHartData extends HartData {
-  /** A word that becomes the number of the hart that the thread is, plus one; 0 while it is a spare. */
+  /**
+   * Two words: the number of the hart that the thread is, plus one, 0 while it is a spare; and its number in the
+   * thread table. When the first is set, a {@link HartStart} waits among the thread's messages.
+   */
   readonly assigned: SharedArrayBuffer;
   /** Request slot of the first hart; the others follow. */
   readonly firstSlot: number;
 }
 
+/** What a hart's thread is told when it becomes a hart, and the warden when the machine begins. */
+export interface HartStart {
+  /** The tier-0 interpreter. */
+  readonly module: WasmModule;
+}
+
 /** A thread that is one hart from the beginning to the end. */
-export interface HartThreadData extends HartData {
+export interface HartThreadData extends WorkerData, HartStart {
+  /** Number in the thread table. */
+  readonly thread: number;
+  readonly strace: boolean;
   /** The hart, and the request slot, that it is. */
   readonly hart: number;
   readonly slot: number;
 }
 
 export interface ServerThreadData extends WorkerData {
+  /** Number in the thread table. */
+  readonly thread: number;
   readonly server: ServerName;
 }
 
-export interface WardenThreadData extends WorkerData {
+export interface WardenThreadData extends WorkerData, EarlyData {
   readonly harts: number;
   /** Request slot of the first hart; the others follow. The warden recovers from the slots of dead ones. */
   readonly firstSlot: number;
-  readonly module: WasmModule;
   readonly strace: boolean;
   /** Time without progress, ms, after which a thread counts as hung. */
   readonly hangMs: number;

@@ -9,7 +9,7 @@
  * commit; in user mode it is never hung. Progress of a server's thread is a call taken.
  */
 
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { moduleExtension } from "../base/module-extension.ts";
 import { SLOT } from "../heap/layout.ts";
 import { HeapView } from "../heap/heap.ts";
@@ -26,7 +26,13 @@ import { recoverHart } from "../kernel/recovery.ts";
 import { Hart, hartOf, ringDoorbell } from "../kernel/scheduler.ts";
 import { isStopping } from "./life.ts";
 import { createThread } from "./thread-context.ts";
-import type { EndRequest, PooledHartData, ServerThreadData, WardenThreadData } from "./thread-data.ts";
+import type {
+  EndRequest,
+  HartStart,
+  PooledHartData,
+  ServerThreadData,
+  WardenThreadData,
+} from "./thread-data.ts";
 
 const data = workerData as WardenThreadData;
 const TICK_MS: number = Math.min(500, data.hangMs / 4);
@@ -38,7 +44,6 @@ const ASK_AGAIN_MS = 1;
 
 const buffers = { heap: data.heap, memory: data.memory.buffer as SharedArrayBuffer };
 const view = new HeapView(buffers);
-const thread = createThread(data.thread, nodeHost());
 const entry = (name: string): URL => new URL(`./${name}${moduleExtension(import.meta.url)}`, import.meta.url);
 const threads = nodeThreads({
   hart: entry("hart-thread"),
@@ -52,11 +57,12 @@ type Target = number | ServerName;
 
 interface Child {
   readonly thread: HostThread;
-  readonly number: number;
+  /** Number in the thread table; 0 for a spare hart, which has none yet. */
+  number: number;
   /** Undefined while it is a spare hart. */
   target: Target | undefined;
-  /** For a hart: tells it which one it is. */
-  readonly assigned: Int32Array<SharedArrayBuffer>;
+  /** For a hart: tells it which one it is (PooledHartData.assigned). */
+  readonly assigned: Int32Array<SharedArrayBuffer> | undefined;
   isReady: boolean;
   isHung: boolean;
   progress: number;
@@ -66,27 +72,30 @@ const children = new Map<Target, Child>();
 /** A hart's thread that has loaded everything and waits to take the place of one that ends. */
 let spare: Child | undefined;
 
-/** Starts a hart's or a server's thread; a spare hart if no target is given. */
-function launch(target: Target | undefined): Child {
-  const server = typeof target === "string" ? target : undefined;
-  const number = registerThread(view, server === undefined ? ROLE.HART : ROLE.SERVER + serverIndex(server));
-  const assigned = new Int32Array(new SharedArrayBuffer(4));
-  const { module, strace, firstSlot } = data;
-  const started =
-    server === undefined
-      ? threads.start("hart", {
-          ...common,
-          thread: number,
-          assigned: assigned.buffer,
-          firstSlot,
-          module,
-          strace,
-        } satisfies PooledHartData)
-      : threads.start("server", { ...common, thread: number, server } satisfies ServerThreadData);
+/** Starts a spare hart. */
+function launchHart(): Child {
+  const assigned = new Int32Array(new SharedArrayBuffer(8));
+  const { strace, firstSlot } = data;
+  const hart = { ...common, assigned: assigned.buffer, firstSlot, strace } satisfies PooledHartData;
+  return adopt(threads.start("hart", hart), assigned);
+}
+
+/** Starts a server's thread. */
+function launchServer(server: ServerName): Child {
+  const number = registerThread(view, ROLE.SERVER + serverIndex(server));
+  const child = adopt(
+    threads.start("server", { ...common, thread: number, server } satisfies ServerThreadData),
+    undefined,
+  );
+  child.number = number;
+  return child;
+}
+
+function adopt(started: HostThread, assigned: Child["assigned"]): Child {
   const child: Child = {
     thread: started,
-    number,
-    target,
+    number: 0,
+    target: undefined,
     assigned,
     isReady: false,
     isHung: false,
@@ -101,26 +110,40 @@ function launch(target: Target | undefined): Child {
   return child;
 }
 
-/** Puts a thread in the place of a hart or a server: the spare if it is ready. */
-function fill(target: Target): void {
-  let child: Child;
-  if (typeof target === "number" && spare?.isReady === true) {
-    child = spare;
-    spare = undefined;
-    child.target = target;
-  } else child = launch(target);
+/** Puts a thread in the place of a server. */
+function fillServer(server: ServerName): void {
+  const child = launchServer(server);
+  child.target = server;
+  children.set(server, child);
+}
+
+/** Makes a spare, if there is one that is ready or none is awaited, or else a new thread the hart `index`. */
+function fillHart(index: number, spared: Child | undefined): void {
+  const child = spared ?? launchHart();
+  child.number = registerThread(view, ROLE.HART);
+  child.target = index;
   child.since = Date.now();
-  children.set(target, child);
-  if (typeof target === "number") {
-    Atomics.store(child.assigned, 0, target + 1);
-    Atomics.notify(child.assigned, 0);
-  }
+  children.set(index, child);
+  child.thread.post({ module } satisfies HartStart);
+  child.assigned![1] = child.number;
+  Atomics.store(child.assigned!, 0, index + 1);
+  Atomics.notify(child.assigned!, 0);
+}
+
+/** Puts another thread in the place of one that has ended. */
+function refill(target: Target): void {
+  if (typeof target !== "number") fillServer(target);
+  else if (spare?.isReady === true) {
+    const ready = spare;
+    spare = undefined;
+    fillHart(target, ready);
+  } else fillHart(target, undefined);
 }
 
 /** Starts a spare in `ms` milliseconds, if there is none then. */
 function prepareSpare(ms: number): void {
   setTimeout(() => {
-    if (spare === undefined && !isStopping(view)) spare = launch(undefined);
+    if (spare === undefined && !isStopping(view)) spare = launchHart();
   }, ms).unref();
 }
 
@@ -132,7 +155,6 @@ const common = {
 
 /** A child has ended, for certain: undo what it left, hand its task on, put another in its place. */
 async function ended(child: Child, error: Error | undefined): Promise<void> {
-  markDead(view, child.number);
   const { target } = child;
   if (target === undefined) {
     spare = undefined;
@@ -140,6 +162,7 @@ async function ended(child: Child, error: Error | undefined): Promise<void> {
     else prepareSpare(NEXT_SPARE_MS);
     return;
   }
+  markDead(view, child.number);
   children.delete(target);
   if (!isStopping(view)) recordDeath(view, typeof target === "number" ? "harts" : "servers");
   const death =
@@ -149,7 +172,7 @@ async function ended(child: Child, error: Error | undefined): Promise<void> {
     return;
   }
   parentPort?.postMessage({ kind: "died", target, death, text: error?.stack ?? "" });
-  fill(target);
+  refill(target);
   prepareSpare(NEXT_SPARE_MS);
 }
 
@@ -164,7 +187,7 @@ async function recover(index: number, blame: boolean): Promise<string | undefine
   const tx = new Transaction(buffers, slot, thread);
   Atomics.store(view.words, tx.slotAt + SLOT.owner, 0);
   for (;;) {
-    const death = recoverHart(tx, hart, data.thread, (each) => isDead(view, each), blame);
+    const death = recoverHart(tx, hart, number, (each) => isDead(view, each), blame);
     if (death !== undefined) {
       // Until the next thread of this hart takes the slot, nobody holds it.
       Atomics.store(view.words, tx.slotAt + SLOT.holder, 0);
@@ -223,9 +246,17 @@ function serverProgress(name: ServerName, number: number): number | undefined {
   return callsServed(view, name);
 }
 
+// Threads take as long to load as the state takes to build, so the harts are started before it is there.
+const early = Array.from({ length: data.harts }, launchHart);
+const begun = new Int32Array(data.begun);
+Atomics.wait(begun, 0, 0);
+const number = begun[0]!;
+const thread = createThread(number, nodeHost());
+const { module } = receiveMessageOnPort(parentPort!)!.message as HartStart;
+
 parentPort?.on("message", (message: EndRequest) => void children.get(message.target)?.thread.end());
 for (let index = 0; index < data.harts; index++) await recover(index, false);
-for (const name of workerServers(view)) fill(name);
-for (let index = 0; index < data.harts; index++) fill(index);
+for (const name of workerServers(view)) fillServer(name);
+for (let index = 0; index < data.harts; index++) fillHart(index, early[index]);
 prepareSpare(FIRST_SPARE_MS);
 setInterval(watch, TICK_MS).unref();
