@@ -54,7 +54,7 @@ function checkFiles({ files, unpackedSize }: Packed): void {
   ]) {
     assert.ok(names.includes(needed), `${needed} is not in the package`);
   }
-  const known = /^(LICENSE|README\.md|package\.json|dist\/.+\.(js|d\.ts))$/;
+  const known = /^(LICENSE|README\.md|package\.json|dist\/run\/.+|dist\/.+\.d\.ts)$/;
   const unwanted = names.filter((name) => !known.test(name) || /\.test\.|\/testing\/|campaign/.test(name));
   assert.deepEqual(unwanted, [], "files that do not belong in the package");
   console.log(`     ${names.length} files, ${(unpackedSize / 1e6).toFixed(2)} MB`);

@@ -15,7 +15,8 @@ import { FIRST_HART_SLOT } from "../machine/system.ts";
 import { batonTrace, createBaton, startBaton } from "./baton.ts";
 import { batonOperations, Shared } from "./baton-operations.ts";
 import type { BatonThreadData, HartThread, OperationThread } from "./baton-thread.ts";
-import { installProgram, OneThreadMachine, spawnProgram, startMachine, tier0Module } from "./machine.ts";
+import { installProgram, OneThreadMachine, spawnProgram, startMachine } from "./machine.ts";
+import { tier0Module } from "../machine/interpreter.ts";
 
 const entry = new URL(`./baton-thread${moduleExtension(import.meta.url)}`, import.meta.url);
 const HEAP_BYTES: number = 8 * 2 ** 20;

@@ -32,7 +32,7 @@ import { createSystem, FIRST_HART_SLOT, type SystemBuffers } from "../machine/sy
 import { createThread } from "../machine/thread-context.ts";
 import { CONTROL, CONTROL_BYTES, CONTROL_STATE, POINTS } from "./kill-control.ts";
 import type { KillHartData } from "./kill-hart.ts";
-import { tier0Module } from "./machine.ts";
+import { tier0Module } from "../machine/interpreter.ts";
 
 /** A program of the workload. */
 export interface Workload {

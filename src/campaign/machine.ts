@@ -30,10 +30,10 @@ import type { Hart } from "../kernel/scheduler.ts";
 import { hartOf } from "../kernel/scheduler.ts";
 import { KernelThread } from "../kernel/thread.ts";
 import { createHartLoop } from "../machine/hart-parts.ts";
+import { tier0Module } from "../machine/interpreter.ts";
 import { SPAWN_RESULT, type SpawnPayload } from "../machine/host-spawn.ts";
 import { createSystem, FIRST_HART_SLOT, type SystemBuffers } from "../machine/system.ts";
-import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../riscv/tier0.ts";
-import { WebAssembly, type WasmModule } from "../base/webassembly.ts";
+import { instantiateTier0, type Tier0, type Tier0Imports } from "../riscv/tier0.ts";
 import { memoryLayout } from "../kernel/memory/layout.ts";
 
 export interface MachineOptions {
@@ -50,14 +50,6 @@ const MEMORY_BYTES: number = 32 * 2 ** 20;
 const HEAP_BYTES: number = 12 * 2 ** 20;
 const TASKS_MAX = 64;
 const idle: TransactionHook = () => {};
-
-let module: WasmModule | undefined;
-
-/** Tier 0, compiled once. */
-export function tier0Module(): WasmModule {
-  module ??= new WebAssembly.Module(buildTier0());
-  return module;
-}
 
 /** One hart of the machine. */
 export interface SimulatedHart {

@@ -10,18 +10,17 @@
  */
 
 import { WebAssembly, type WasmMemory } from "../base/webassembly.ts";
-import type { HeapAddr } from "./heap.ts";
 
-/** Sequentially consistent operations on heap words, as `Atomics` has them. An address outside the heap traps. */
+/** Sequentially consistent operations on heap words (by word index), as `Atomics` has them. Outside the heap they trap. */
 export interface HeapAtomics {
-  load(word: HeapAddr): number;
-  store(word: HeapAddr, value: number): void;
+  load(word: number): number;
+  store(word: number, value: number): void;
   /** Stores `replacement` if the word is `expected`; returns what it was. */
-  compareExchange(word: HeapAddr, expected: number, replacement: number): number;
+  compareExchange(word: number, expected: number, replacement: number): number;
   /** Stores `value`; returns what was there. */
-  exchange(word: HeapAddr, value: number): number;
+  exchange(word: number, value: number): number;
   /** Adds `delta`; returns what was there. */
-  add(word: HeapAddr, delta: number): number;
+  add(word: number, delta: number): number;
 }
 
 /** The most pages of 64 KiB that a heap may have: 1 GiB. */

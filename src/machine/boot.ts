@@ -10,8 +10,6 @@ import { lookUpImage } from "../image/images.ts";
 import { crashCount, deathCount } from "../kernel/ledger.ts";
 import { callsServed, SERVER_ORDER, workerServers } from "../kernel/placement.ts";
 import { HARTS_MAX } from "../kernel/scheduler.ts";
-import { buildTier0 } from "../riscv/tier0.ts";
-import { type WasmModule, WebAssembly } from "../base/webassembly.ts";
 import type {
   BootOptions,
   ExecOptions,
@@ -28,6 +26,7 @@ import { GuestFiles } from "./guest-files.ts";
 import { RunningProcess } from "./guest-process.ts";
 import { HostCallError, HostCalls } from "./host-calls.ts";
 import { SPAWN_RESULT, type SpawnPayload } from "./host-spawn.ts";
+import { tier0Module } from "./interpreter.ts";
 import { FAULT_BYTES } from "./fault-control.ts";
 import { MachineFaults } from "./faults.ts";
 import { buildSystem, createBuffers, FIRST_HART_SLOT, type SystemOptions } from "./system.ts";
@@ -44,14 +43,6 @@ const TASKS_MAX = 4096;
 const SHUTDOWN_MS = 2000;
 /** Time without progress after which a thread of the machine counts as hung, ms. */
 const HANG_MS = 10_000;
-
-/** Tier 0 is the same for all machines of the process. */
-let tier0: WasmModule | undefined;
-
-function tier0Module(): WasmModule {
-  tier0 ??= new WebAssembly.Module(buildTier0());
-  return tier0;
-}
 
 /** What tests and the fault campaign ask for besides. */
 export interface FaultOptions {

@@ -19,12 +19,12 @@ import { createKernel, kernelOf } from "../kernel/process.ts";
 import { createScheduler, Hart, hartOf } from "../kernel/scheduler.ts";
 import { Kernel } from "../kernel/task.ts";
 import type { KernelThread } from "../kernel/thread.ts";
-import { tier0TableBytes, writeTier0Tables } from "../riscv/tier0-tables.ts";
 import { type WasmMemory, WebAssembly } from "../base/webassembly.ts";
 import { createAuth } from "../servers/auth/auth.ts";
 import { placeFifos } from "../servers/pipe/fifo.ts";
 import { placeTerminals } from "../servers/tty/tty.ts";
 import { createVfs } from "../servers/vfs/boot.ts";
+import { tier0Tables } from "./interpreter.ts";
 import { placeLife } from "./life.ts";
 
 /** The slot from which the state is built, and the first slot of the harts. */
@@ -71,19 +71,20 @@ export function createSystem(options: SystemOptions, thread: KernelThread): Syst
 /** Builds the state in fresh buffers, in a transaction that works for `thread`. */
 export function buildSystem(buffers: SystemBuffers, options: SystemOptions, thread: KernelThread): void {
   const { heap, memory } = buffers;
+  const tables = tier0Tables();
   const tx = new Transaction({ heap, memory: memory.buffer as SharedArrayBuffer }, BOOT_SLOT, thread);
 
   placeThreads(tx);
   placeLife(tx);
   placeMemory(tx, {
     harts: options.harts,
-    tier0Bytes: tier0TableBytes(),
+    tier0Bytes: tables.length,
     tasksMax: options.tasksMax,
     hostCalls: HOST_CALLS,
   });
   placeSafepoints(tx);
-  const { tier0, tier0Bytes } = memoryLayout(tx);
-  writeTier0Tables(tx.memoryBytes.subarray(tier0, tier0 + tier0Bytes));
+  const { tier0 } = memoryLayout(tx);
+  tx.memoryBytes.set(tables, tier0);
 
   createLedger(tx);
   createKernel(tx, options.tasksMax, thread.clock.monotonic());
