@@ -84,17 +84,6 @@ class Totals {
   }
 }
 
-function printFailures(record: CrashRecord): void {
-  const seen = new Map<string, { count: number; text: string }>();
-  for (const { what, kind, step, point, site, text } of record.failures) {
-    const key = `${kind} before ${point} at ${site}`;
-    const entry = seen.get(key) ?? { count: 0, text: `${what}, step ${step}: ${text}` };
-    entry.count++;
-    seen.set(key, entry);
-  }
-  for (const [key, { count, text }] of seen) console.log(`\n${key} (${count} ways)\n  ${text.slice(0, 600)}`);
-}
-
 function crashLoop(argv: readonly string[]): boolean {
   const { values } = parseArgs({
     args: [...argv],
@@ -118,10 +107,17 @@ function crashLoop(argv: readonly string[]): boolean {
       pointsMax: points,
       onSegment: (result) => totals.add(result),
     });
-    const before = record.runs;
+    const [before, failedBefore] = [record.runs, record.failed];
+    const [began, printed] = [performance.now(), record.failures.length];
     try {
       runScenario(scenario, loop.driver.bind(loop));
-      console.log(`${scenario.name}: ${record.runs - before} runs`);
+      const seconds = ((performance.now() - began) / 1000).toFixed(0);
+      const failed = record.failed - failedBefore;
+      console.log(`${scenario.name}: ${record.runs - before} runs, ${failed} failed, ${seconds} s`);
+      for (const { kind, what, step, point, site, text } of record.failures.slice(printed, printed + 40))
+        console.log(
+          `  ${kind} in ${what}, step ${step}, before ${point} at ${site}\n    ${text.slice(0, 600)}`,
+        );
     } catch (error) {
       broken++;
       console.log(
@@ -131,7 +127,6 @@ function crashLoop(argv: readonly string[]): boolean {
   }
   console.log();
   for (const line of totals.lines()) console.log(line);
-  printFailures(record);
   const all = setterSites();
   const unreached = all.filter((site) => !record.sites.has(site));
   const reached = all.length - unreached.length;

@@ -91,6 +91,33 @@ function recordAround(w: Int32Array, address: number): Block | undefined {
   return { type, base: w[chunk + CHUNK.blocksAt]! + block * w[chunk + CHUNK.blockWords]! };
 }
 
+const everyWord: Iterable<number> = Array.from({ length: CHUNK_WORDS }, (_, i) => i);
+
+function bytesOf(w: Int32Array, at: number): Buffer {
+  return Buffer.from(w.buffer, w.byteOffset + at * 4, CHUNK_WORDS * 4);
+}
+
+function sameChunk(w: Int32Array, e: Int32Array, at: number): boolean {
+  return bytesOf(w, at).equals(bytesOf(e, at));
+}
+
+/** Words of a chunk of a snapshot that are not zero, found once for each content. */
+const used = new WeakMap<Int32Array, Map<number, { readonly copy: Buffer; readonly words: number[] }>>();
+
+function usedWords(e: Int32Array, at: number): Iterable<number> {
+  let chunks = used.get(e);
+  if (chunks === undefined) {
+    chunks = new Map();
+    used.set(e, chunks);
+  }
+  const known = chunks.get(at);
+  if (known?.copy.equals(bytesOf(e, at)) === true) return known.words;
+  const words = everyWord as number[];
+  const found = { copy: Buffer.from(bytesOf(e, at)), words: words.filter((i) => e[at + i] !== 0) };
+  chunks.set(at, found);
+  return found.words;
+}
+
 /** A machine's present state beside a snapshot. */
 export class Comparison {
   readonly #layout: MemoryLayout;
@@ -142,8 +169,11 @@ export class Comparison {
       root = chunks.get(index) ?? root;
       if (root === undefined || FREE_ROOTS.has(root)) continue;
       const at = w[HEADER.chunksAt]! + index * CHUNK_WORDS;
-      for (let i = at; i < at + CHUNK_WORDS; i++) {
-        if (w[i] !== 0 || e[i] !== 0) this.#compareWord(w[i]!, e[i]!, root, i - w[ROOT_WORD[root]]!);
+      // Tables are large and hardly ever differ: the same words are followed only where they are not zero.
+      const words = sameChunk(w, e, at) ? usedWords(e, at) : everyWord;
+      for (const i of words) {
+        const [now, then] = [w[at + i]!, e[at + i]!];
+        if (now !== 0 || then !== 0) this.#compareWord(now, then, root, at + i - w[ROOT_WORD[root]]!);
       }
     }
   }

@@ -135,43 +135,62 @@ registerInvariant({
   statement: "each block of a chunk is in exactly one place: on the chunk's stack, in one stock, or live",
   check(view, report) {
     const w = view.words;
-    const places = new Map<HeapAddr, number>();
-    const count = (address: HeapAddr): void => void places.set(address, (places.get(address) ?? 0) + 1);
-    for (let index = 0; index < view.slotCount; index++) {
-      for (let type = 1; type < RECORD_NAMES.length; type++) {
-        const stock = stockOf(view.slot(index), type);
-        const held = (w[stock + STOCK.filled]! - w[stock + STOCK.taken]!) | 0;
-        if (held < 0 || held > STOCK_RING)
-          report(`stock of ${RECORD_NAMES[type]} in slot ${index} holds ${held}`);
-        else {
-          for (let i = 0; i < held; i++) {
-            count(w[stock + STOCK.ring + ((w[stock + STOCK.taken]! + i) & (STOCK_RING - 1))]!);
-          }
-        }
-      }
-    }
+    const stocks = stocksByChunk(view, report);
     for (let type = 1; type < RECORD_NAMES.length; type++) {
       for (const chunk of chunksOf(view, type)) {
         const capacity = w[chunk + CHUNK.capacity]!;
-        const blockAt = (i: number): HeapAddr =>
-          w[chunk + CHUNK.blocksAt]! + i * w[chunk + CHUNK.blockWords]!;
-        for (let i = 0; i < w[chunk + CHUNK.freeCount]!; i++)
-          count(blockAt(w[w[chunk + CHUNK.stackAt]! + i]!));
+        const free = stocks.get(chunk) ?? new Uint8Array(capacity);
+        for (let i = 0; i < w[chunk + CHUNK.freeCount]!; i++) {
+          const block = w[w[chunk + CHUNK.stackAt]! + i]!;
+          if (block >= 0 && block < capacity) free[block]!++;
+          else report(`chunk ${hex(chunk)} lists block ${block} as free and has no such block`);
+        }
         for (let i = 0; i < capacity; i++) {
           const live = w[chunk + CHUNK_HEADER_WORDS + i] === BLOCK_LIVE ? 1 : 0;
-          const free = places.get(blockAt(i)) ?? 0;
-          if (live + free !== 1) {
-            report(
-              `${RECORD_NAMES[type]} ${hex(blockAt(i))}: ${live ? "live" : "not live"}, ${free} times free`,
-            );
-          }
-          places.delete(blockAt(i));
+          const times = live + free[i]!;
+          if (times === 1) continue;
+          const block = hex(w[chunk + CHUNK.blocksAt]! + i * w[chunk + CHUNK.blockWords]!);
+          report(`${RECORD_NAMES[type]} ${block}: ${live ? "live" : "not live"}, ${free[i]} times free`);
         }
       }
     }
-    for (const address of places.keys()) report(`${hex(address)} is listed as free and is no block`);
   },
 });
+
+/** How often each block is in a stock, by chunk and the block's number there; chunks without any are left out. */
+function stocksByChunk(view: HeapView, report: (text: string) => void): Map<HeapAddr, Uint8Array> {
+  const w = view.words;
+  const found = new Map<HeapAddr, Uint8Array>();
+  const count = (address: HeapAddr): void => {
+    const index = Math.floor((address - w[HEADER.chunksAt]!) / CHUNK_WORDS);
+    const isUsed = index >= 0 && index < w[HEADER.chunksUsed]! && w[CHUNK_TYPES_AT + index] !== 0;
+    const chunk = w[HEADER.chunksAt]! + index * CHUNK_WORDS;
+    const block = isUsed ? (address - w[chunk + CHUNK.blocksAt]!) / w[chunk + CHUNK.blockWords]! : -1;
+    if (!Number.isInteger(block) || block < 0 || block >= w[chunk + CHUNK.capacity]!) {
+      report(`${hex(address)} is listed as free and is no block`);
+      return;
+    }
+    let blocks = found.get(chunk);
+    if (blocks === undefined) {
+      blocks = new Uint8Array(w[chunk + CHUNK.capacity]!);
+      found.set(chunk, blocks);
+    }
+    blocks[block]!++;
+  };
+  for (let index = 0; index < view.slotCount; index++) {
+    for (let type = 1; type < RECORD_NAMES.length; type++) {
+      const stock = stockOf(view.slot(index), type);
+      const held = (w[stock + STOCK.filled]! - w[stock + STOCK.taken]!) | 0;
+      if (held < 0 || held > STOCK_RING) {
+        report(`stock of ${RECORD_NAMES[type]} in slot ${index} holds ${held}`);
+        continue;
+      }
+      for (let i = 0; i < held; i++)
+        count(w[stock + STOCK.ring + ((w[stock + STOCK.taken]! + i) & (STOCK_RING - 1))]!);
+    }
+  }
+  return found;
+}
 
 registerInvariant({
   id: "A3",

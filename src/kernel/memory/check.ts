@@ -64,13 +64,17 @@ export function eachPage(
   }
 }
 
-/** Items on the stack or never used, each with how often it is there. */
-function freeItemsOf(view: HeapView, pool: Pool): Map<number, number> {
+/** How often each item is on the stack or among those never used, by its number. `wrong` hears of no item's number. */
+function freeItemsOf(view: HeapView, pool: Pool, wrong: (item: number) => void = () => {}): Uint8Array {
   const w = view.words;
-  const free = new Map<number, number>();
-  const add = (item: number): void => void free.set(item, (free.get(item) ?? 0) + 1);
-  for (let i = 0; i < w[pool.controlAt + CONTROL.stacked]!; i++) add(view.memory[pool.stackAt + i]!);
-  for (let i = w[pool.controlAt + CONTROL.fresh]!; i < w[pool.controlAt + CONTROL.end]!; i++) add(i);
+  const end = w[pool.controlAt + CONTROL.end]!;
+  const free = new Uint8Array(end);
+  free.fill(1, w[pool.controlAt + CONTROL.fresh]);
+  for (let i = 0; i < w[pool.controlAt + CONTROL.stacked]!; i++) {
+    const item = view.memory[pool.stackAt + i]!;
+    if (item >= 0 && item < end) free[item]!++;
+    else wrong(item);
+  }
   return free;
 }
 
@@ -98,7 +102,9 @@ registerInvariant({
   check(view, report) {
     if (!hasMemory(view)) return;
     for (const pool of poolsOf(view)) {
-      for (const [item, times] of freeItemsOf(view, pool)) {
+      const wrong = (item: number): void => report(`${pool.name} lists item ${item}, which there is not`);
+      for (const [item, times] of freeItemsOf(view, pool, wrong).entries()) {
+        if (times === 0) continue;
         if (times !== 1) report(`item ${item} of ${pool.name} is ${times} times free`);
         const count = view.memory[pool.referencesAt + item]!;
         if (count !== 0) report(`free item ${item} of ${pool.name} has ${count} references`);
@@ -150,7 +156,7 @@ registerInvariant({
         const count = view.memory[pool.referencesAt + item]!;
         const expected = found.get(item) ?? 0;
         found.delete(item);
-        if (free.has(item)) {
+        if (free[item] !== 0) {
           if (expected !== 0) report(`free item ${item} of ${pool.name} is in use ${expected} times`);
         } else if (count !== expected || count === 0) {
           report(`item ${item} of ${pool.name} counts ${count} references and has ${expected}`);
@@ -348,9 +354,12 @@ registerInvariant({
     if (!hasMemory(view)) return;
     const layout = memoryLayout(view);
     const clean = (pool: Pool, at: number, bytes: number, wanted: (word: number) => number): void => {
-      const free = new Set(freeItemsOf(view, pool).keys());
-      slotReferences(view, pool, (item) => free.add(item));
-      for (const item of free) {
+      const free = freeItemsOf(view, pool);
+      slotReferences(view, pool, (item) => {
+        free[item] = 1;
+      });
+      for (const [item, times] of free.entries()) {
+        if (times === 0) continue;
         const base = (at + item * bytes) >>> 2;
         if (view.memory[base] === 0) continue;
         for (let i = 0; i < bytes >>> 2; i++) {
