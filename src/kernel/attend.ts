@@ -53,6 +53,10 @@ export function attend(call: SystemCall, hart: Hart, personality: Personality): 
       endTask(tx, hart, task);
       return "left its hart";
     }
+    if ((attention & ATTENTION.LEFTOVERS) !== 0) {
+      clearLeftovers(tx, task, personality);
+      continue;
+    }
     // A call that signals do not interrupt is finished first; it ends with another look at this.
     if (Task.inCall.get(tx, task) === IN_CALL.UNINTERRUPTIBLE) return "goes on";
     if ((attention & ATTENTION.STOP) !== 0) {
@@ -87,6 +91,19 @@ function begin(tx: Transaction, task: Task): void {
   }
   Process.signals.acquire(tx, Task.process.get(tx, task));
   Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.BEGIN);
+  tx.commit();
+}
+
+/** Clears away what the task's last call has left, in steps; only then does the bit go that asks for it. */
+export function clearLeftovers(
+  tx: Transaction,
+  task: Task,
+  { clearStep }: Pick<Personality, "clearStep">,
+): void {
+  while (!clearStep(tx, task)) tx.commit();
+  tx.commit();
+  Process.signals.acquire(tx, Task.process.get(tx, task));
+  Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.LEFTOVERS);
   tx.commit();
 }
 

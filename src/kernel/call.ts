@@ -43,6 +43,8 @@ export interface Personality {
   partialResult(call: SystemCall): number | undefined;
   /** Gives up what an interrupted call has left that is not resumed: one bounded step; true at the end. */
   abandonStep(tx: Transaction, task: Task): boolean;
+  /** Clears away what a finished call has left (ATTENTION.LEFTOVERS): one bounded step; true at the end. */
+  readonly clearStep: (tx: Transaction, task: Task) => boolean;
   /** Called around each call if tracing is on. */
   readonly trace?: CallTrace | undefined;
 }

@@ -63,6 +63,8 @@ export const ATTENTION = {
   RESTORE_MASK: 8,
   /** The task begins: what it has to do itself in its own memory. */
   BEGIN: 16,
+  /** What a call that is finished has left behind is to be cleared away (execve: the old address space). */
+  LEFTOVERS: 32,
 } as const;
 
 export const Kernel = defineRecord("kernel", {

@@ -10,8 +10,9 @@
  *     committed:  space       the old address space if nobody else is in it: dying
  *                 program     the file that was executed before
  *
- * Either way, what is there is to be given up: by the execve itself, by the next one that the task begins, or
- * at the task's end (rule R4: the cancel procedure goes back before the commit, forward after it).
+ * Either way, what is there is to be given up: before the commit by the execve itself or its next attempt, after
+ * it by the task when it next attends (ATTENTION.LEFTOVERS), and in any case at the task's end (rule R4: the
+ * cancel procedure goes back before the commit, forward after it).
  */
 
 import { defineRecord, none, ref, type Ref } from "../heap/record.ts";

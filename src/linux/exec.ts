@@ -9,11 +9,11 @@
  *     end the other threads          the first thing that others see
  *     own the file table, close what is to be closed
  *     one commit                     the point of no return: space, registers, identity, handlers, name
- *     take the old space apart
+ *     take the old space apart       by the task itself, before its first instruction (ATTENTION.LEFTOVERS)
  *
  * Up to the commit an attempt that fails, waits or is interrupted leaves only the record, which the next
- * attempt clears away before it begins anew. After it, the task runs the new program, whoever finishes the
- * clearing.
+ * attempt clears away before it begins anew. The commit also asks the task to clear away what the record then
+ * holds: the call is finished, so nobody would run it again to do that.
  */
 
 import { Errno, errno } from "../base/errno.ts";
@@ -38,7 +38,7 @@ import { endOtherTasks, lockTree, takeLead } from "../kernel/process.ts";
 import { setPc, setX, X } from "../kernel/registers.ts";
 import { noteWait, pathAt, WOULD_BLOCK } from "../kernel/request.ts";
 import { ACTION, SIG, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
-import { Process, SignalHandlers, Task } from "../kernel/task.ts";
+import { ATTENTION, Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { threadOf } from "../kernel/thread.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { giveAnswersBack, keepAnswers } from "../servers/vfs/folder-call.ts";
@@ -149,7 +149,6 @@ function attemptLoad(tx: Transaction, task: Task, request: ProgramRequest): void
     }
     throw error;
   }
-  clearExec(tx, task);
 }
 
 /** argv as the program gets it: a script's interpreter has its own first; nobody gets none (Linux 5.18). */
@@ -268,8 +267,9 @@ function becomeProgram(
   Process.argumentsEnd.set(tx, process, stack.argumentsEnd);
   Process.environmentStart.set(tx, process, stack.argumentsEnd);
   Process.environmentEnd.set(tx, process, stack.environmentEnd);
-  // A parent that waits in vfork has its memory to itself again.
   Process.signals.acquire(tx, process);
+  Task.attention.set(tx, task, Task.attention.get(tx, task) | ATTENTION.LEFTOVERS);
+  // A parent that waits in vfork has its memory to itself again.
   signalCondition(tx, Process.released.at(process));
 }
 

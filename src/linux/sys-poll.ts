@@ -5,9 +5,11 @@
  * their order does not matter. The conditions that the files note stay listed with their counters; parking
  * compares them again, so a change between two of the questions is not lost (kernel/condition.ts).
  *
- * The signal mask of the call is put in place by the first attempt, in a commit (rule R1, enqueue):
- * ATTENTION.RESTORE_MASK says that it has been, and makes the kernel put the old one back before the task
- * goes on in user mode, after any handler that the wait was for.
+ * The signal mask of the call is put in place by the first attempt that finds nothing, in a commit (rule R1,
+ * enqueue): ATTENTION.RESTORE_MASK says that it has been, and makes the kernel put the old one back before the
+ * task goes on in user mode, after any handler that the wait was for. A signal that the mask lets through ends
+ * the call with EINTR, which is why a call that finds a file ready at once leaves the mask alone, as Linux puts
+ * it back before it looks at signals.
  */
 
 import { errno } from "../base/errno.ts";
@@ -15,15 +17,12 @@ import type { SystemCall } from "../kernel/call.ts";
 import { fileAt, FileTable, lockFiles } from "../kernel/descriptors.ts";
 import { File, kindOf, POLL } from "../kernel/file.ts";
 import { clearWaits, WOULD_BLOCK } from "../kernel/request.ts";
-import { setMask } from "../kernel/signal.ts";
-import { ATTENTION, Process, Task } from "../kernel/task.ts";
+import { ATTENTION, Task } from "../kernel/task.ts";
 import { O, POLLFD_BYTES } from "./abi-file.ts";
 import { type CallRow, full } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
+import { type Mask, readMask, replaceMask } from "./sys-signal.ts";
 import { readStruct, writeUser } from "./user.ts";
-
-/** Bytes of a kernel sigset_t. */
-const SIGSET_BYTES = 8;
 
 /** One file of the set: what is asked, and what was answered. */
 interface Interest {
@@ -54,18 +53,9 @@ function ask(call: SystemCall, { descriptor, events }: Interest, note: boolean):
   return kindOf(tx, file).poll(tx, file, note) & (events | POLL.ERR | POLL.HUP | POLL.NVAL);
 }
 
-/** Puts the call's signal mask in place, once. `size`: what the caller says a sigset_t has. */
-function applyMask(call: SystemCall, address: number, size: number): void {
-  const { tx, task } = call;
-  if (address === 0 || (Task.attention.get(tx, task) & ATTENTION.RESTORE_MASK) !== 0) return;
-  if (size !== SIGSET_BYTES) throw errno.EINVAL;
-  const set = readStruct(call, address, SIGSET_BYTES);
-  Process.signals.acquire(tx, call.process);
-  Task.savedMask.set(tx, task, 0, Task.mask.get(tx, task, 0));
-  Task.savedMask.set(tx, task, 1, Task.mask.get(tx, task, 1));
-  setMask(tx, task, set.getInt32(0, true), set.getInt32(4, true));
-  Task.attention.set(tx, task, Task.attention.get(tx, task) | ATTENTION.RESTORE_MASK);
-  call.step();
+/** The signal mask for the wait, if there is to be one. `size`: what the caller says a sigset_t has. */
+function readOptionalMask(call: SystemCall, address: number, size: number): Mask | undefined {
+  return address === 0 ? undefined : readMask(call, address, size);
 }
 
 /** A timespec as nanoseconds; Infinity for a null pointer. Throws EINVAL. */
@@ -96,19 +86,25 @@ function writeRemaining(call: SystemCall, address: number, deadline: number): vo
 }
 
 /**
- * Asks until a file answers or the time is over; the number of answers. WOULD_BLOCK in between. `remaining`:
- * where the timespec lies, to be updated.
+ * Asks until a file answers, the time is over, or a signal comes that `mask` lets through; the number of
+ * answers. WOULD_BLOCK in between. `remaining`: where the timespec lies, to be updated.
  */
 function awaitAny(
   call: SystemCall,
   interests: readonly Interest[],
   timeout: number,
   remaining: number,
+  mask: Mask | undefined,
 ): number {
   clearWaits(call.tx);
   const deadline = timeout === 0 ? 0 : call.deadlineIn(timeout);
   const ready = askAll(call, interests, timeout !== 0);
-  if (ready === 0 && timeout !== 0 && call.now() < deadline) throw WOULD_BLOCK;
+  if (ready === 0) {
+    if (mask !== undefined) replaceMask(call, mask);
+    const signalled = (Task.attention.get(call.tx, call.task) & ATTENTION.SIGNAL) !== 0;
+    // Parking sees the signal and does not happen; time that is over does not come before it.
+    if (signalled || (timeout !== 0 && call.now() < deadline)) throw WOULD_BLOCK;
+  }
   clearWaits(call.tx);
   writeRemaining(call, remaining, deadline);
   return ready;
@@ -120,7 +116,7 @@ function ppoll(call: SystemCall): number {
   const count = call.address(1);
   if (count > descriptorLimit(call)) throw errno.EINVAL;
   const timeout = readTimeout(call, call.address(2));
-  applyMask(call, call.address(3), call.address(4));
+  const mask = readOptionalMask(call, call.address(3), call.address(4));
   const view =
     count === 0 ? new DataView(new ArrayBuffer(0)) : readStruct(call, address, count * POLLFD_BYTES);
   const interests: Interest[] = [];
@@ -128,7 +124,7 @@ function ppoll(call: SystemCall): number {
     const at = i * POLLFD_BYTES;
     interests.push({ descriptor: view.getInt32(at, true), events: view.getUint16(at + 4, true), answer: 0 });
   }
-  const ready = awaitAny(call, interests, timeout, call.address(2));
+  const ready = awaitAny(call, interests, timeout, call.address(2), mask);
   for (const [i, { answer }] of interests.entries()) view.setUint16(i * POLLFD_BYTES + 6, answer, true);
   if (count > 0) writeUser(call, address, view);
   return ready;
@@ -145,11 +141,12 @@ function pselect6(call: SystemCall): number {
   if (count < 0) throw errno.EINVAL;
   const timeout = readTimeout(call, call.address(4));
   const packed = call.address(5);
+  let mask: Mask | undefined;
   if (packed !== 0) {
     // The last argument points to the mask's address and size.
     const view = readStruct(call, packed, 16);
     const address = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true);
-    applyMask(call, address, view.getUint32(8, true));
+    mask = readOptionalMask(call, address, view.getUint32(8, true));
   }
   const words = Math.ceil(count / 64) * 2;
   const sets = [call.address(1), call.address(2), call.address(3)].map((address) => ({
@@ -170,7 +167,7 @@ function pselect6(call: SystemCall): number {
     if (events !== 0) interests.push({ descriptor: n, events, answer: 0 });
   }
   checkOpen(call, interests);
-  awaitAny(call, interests, timeout, call.address(4));
+  awaitAny(call, interests, timeout, call.address(4), mask);
   let total = 0;
   for (const { descriptor, answer } of interests) {
     for (let s = 0; s < 3; s++) {

@@ -2,6 +2,7 @@
 
 import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { IN_CALL } from "../kernel/attend.ts";
 import { type CallHandler, NO_RESULT, type SignalInfo, type SystemCall } from "../kernel/call.ts";
 import { kernelOf, lockTree, processOf, taskOf } from "../kernel/process.ts";
 import {
@@ -44,7 +45,8 @@ const SS_AUTODISARM = 0x8000_0000;
 /** MINSIGSTKSZ of riscv64 (asm/signal.h takes the generic 2048). */
 const STACK_MIN = 2048;
 
-type Mask = [low: number, high: number];
+/** A signal set as two words. */
+export type Mask = [low: number, high: number];
 
 /** The signal set at user address `address`; its size must be that of the kernel's sigset_t. */
 export function readMask(call: SystemCall, address: number, size: number): Mask {
@@ -125,7 +127,8 @@ const sigpending: CallHandler = (call) => {
 
 /**
  * Puts another mask in place of the task's until the call ends: the first step of the second kind of wait
- * (rule R1). On later attempts the mask is there already.
+ * (rule R1). On later attempts the mask is there already. From this commit on the task waits: a signal that the
+ * mask lets through ends the call, though the hart may die before the task has parked.
  */
 export function replaceMask(call: SystemCall, mask: Mask): void {
   const { tx, task } = call;
@@ -134,6 +137,7 @@ export function replaceMask(call: SystemCall, mask: Mask): void {
   Task.savedMask.set(tx, task, 1, Task.mask.get(tx, task, 1));
   setMask(tx, task, mask[0], mask[1]);
   Task.attention.set(tx, task, Task.attention.get(tx, task) | ATTENTION.RESTORE_MASK);
+  Task.inCall.set(tx, task, IN_CALL.WAITING);
   call.step();
 }
 

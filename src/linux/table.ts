@@ -10,6 +10,7 @@ import { registerTaskResource } from "../kernel/process.ts";
 import { low, X } from "../kernel/registers.ts";
 import { Task } from "../kernel/task.ts";
 import { execRows } from "./exec.ts";
+import { clearExecStep } from "./exec-record.ts";
 // oxlint-disable-next-line import/no-unassigned-import -- it registers what /proc says
 import "./proc-source.ts";
 import type { CallRow, RestartKind } from "./row.ts";
@@ -128,7 +129,19 @@ registerTaskResource({
   },
 });
 
+/** Only an execve leaves something behind when it is finished. */
+const clearStep = clearExecStep;
+
 /** Linux riscv64, traced if `trace` is given. */
 export function linuxPersonality(trace?: CallTrace): Personality {
-  return { handlers, pushSignalFrame, restarts, isInterruptible, partialResult, abandonStep, trace };
+  return {
+    handlers,
+    pushSignalFrame,
+    restarts,
+    isInterruptible,
+    partialResult,
+    abandonStep,
+    clearStep,
+    trace,
+  };
 }

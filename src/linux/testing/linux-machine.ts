@@ -11,6 +11,7 @@ import { createHeap } from "../../heap/heap.ts";
 import { REDO, type RedoKind, SLOT } from "../../heap/layout.ts";
 import { none } from "../../heap/record.ts";
 import { HookedTransaction, type Transaction } from "../../heap/transaction.ts";
+import { clearLeftovers } from "../../kernel/attend.ts";
 import { createHostIo } from "../../kernel/block-io.ts";
 import { SystemCall } from "../../kernel/call.ts";
 import { createFileTable } from "../../kernel/descriptors.ts";
@@ -33,7 +34,7 @@ import {
 import { finishCall, pc, setPc, setX, X } from "../../kernel/registers.ts";
 import { clearSegments, clearWaits, WOULD_BLOCK } from "../../kernel/request.ts";
 import { createScheduler, Hart, hartOf } from "../../kernel/scheduler.ts";
-import { Kernel, Limits, Process, SignalHandlers, Task } from "../../kernel/task.ts";
+import { ATTENTION, Kernel, Limits, Process, SignalHandlers, Task } from "../../kernel/task.ts";
 import { KernelThread } from "../../kernel/thread.ts";
 import { REG_ROOT } from "../../base/hart-abi.ts";
 import { hartBlock, placeMemory } from "../../kernel/memory/layout.ts";
@@ -42,6 +43,7 @@ import { placeFifos } from "../../servers/pipe/fifo.ts";
 import { placeTerminals } from "../../servers/tty/tty.ts";
 import { type BootMount, createVfs, mountAtBoot, mountRoot } from "../../servers/vfs/boot.ts";
 import { vfs } from "../../servers/vfs/vfs.ts";
+import { clearExecStep } from "../exec-record.ts";
 import { callRows } from "../table.ts";
 // oxlint-disable-next-line import/no-unassigned-import -- it registers itself
 import "../task-end.ts";
@@ -247,6 +249,7 @@ export class LinuxMachine {
         if (!Number.isNaN(result)) finishCall(tx, call.registers, result);
         if (Task.deadline.get(tx, this.task) !== 0) Task.deadline.set(tx, this.task, 0);
         tx.commit();
+        this.clearLeftovers();
         return result;
       } catch (error) {
         if (error === NEEDS_FAULT) {
@@ -271,6 +274,13 @@ export class LinuxMachine {
         return -error.code;
       }
     }
+  }
+
+  /** What the task would see to before its next instruction: what a finished execve has left. */
+  clearLeftovers(): void {
+    const { tx, task } = this;
+    if ((Task.attention.get(tx, task) & ATTENTION.LEFTOVERS) !== 0)
+      clearLeftovers(tx, task, { clearStep: clearExecStep });
   }
 
   /** Forgets a call that waits: the next one begins anew. */
