@@ -48,6 +48,7 @@ import {
 } from "./memory/safepoint.ts";
 import { FAULT_IN, faultIn, NEEDS_FAULT } from "./memory/user-memory.ts";
 import {
+  cancelHostCall,
   finishHostCall,
   HOST_OPERATIONS,
   HostCall,
@@ -310,8 +311,23 @@ export class HartLoop {
         // A crash behind the commit point: the call is finished (rule R2).
         if (Hart.current.get(tx, this.hart) !== task) return;
         if (failed === undefined) continue;
+        this.#cancelHostCall(record);
         this.#endHostCall(task, -failed.code);
         return;
+      }
+    }
+  }
+
+  /** Gives up what the attempts of a failed call have left; what cannot be given up, by a bug, stays. */
+  #cancelHostCall(record: HostCall): void {
+    const { tx } = this;
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      try {
+        cancelHostCall(tx, record);
+        return;
+      } catch (error) {
+        tx.rollback();
+        recordCrash(tx, "cancelling a host call", error);
       }
     }
   }

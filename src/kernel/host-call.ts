@@ -84,6 +84,24 @@ export type HostCall = Ref<"host-call">;
 /** Carries out an operation; as a system call's handler, with the call's record. */
 export type HostCallHandler = (call: SystemCall, record: HostCall) => number;
 
+/** Gives up what the attempts of a failed call have left: one bounded step; true when nothing is left (rule R4). */
+export type HostCallCancel = (tx: Transaction, record: HostCall) => boolean;
+
+const cancels = new Map<HostOperation, HostCallCancel>();
+
+/** Declares how a failed call of `operation` is given up; the others leave nothing. */
+export function registerHostCancel(operation: HostOperation, cancel: HostCallCancel): void {
+  cancels.set(operation, cancel);
+}
+
+/** Gives up what a call that has failed has left, in committed steps. */
+export function cancelHostCall(tx: Transaction, record: HostCall): void {
+  const cancel = cancels.get(HOST_OPERATIONS[HostCall.operation.get(tx, record)]!);
+  if (cancel === undefined) return;
+  while (!cancel(tx, record)) tx.commit();
+  tx.commit();
+}
+
 /** Places the records: root "host-calls" counts posted calls and finished ones, then come the records. */
 export function createHostCalls(tx: Transaction, bufferOf: (index: number) => number): void {
   const at = placeRoot(tx, "host-calls", 2 + HOST_CALLS);
@@ -152,9 +170,6 @@ export function startPostedCalls(tx: Transaction): boolean {
 /** Ends a call: result and state in the transaction, the host told after it. */
 export function finishHostCall(tx: Transaction, record: HostCall, result: number): void {
   HostCall.result.set(tx, record, result);
-  const task = HostCall.task.get(tx, record);
-  // Whatever a failed call had begun to build must not be taken for the next call's.
-  if (Task.child.get(tx, task) !== 0) Task.child.set(tx, task, 0 as Task);
   HostCall.state.set(tx, record, CALL_STATE.FINISHED);
   tx.afterCommit(REDO.hostCall, ticketOf(tx, record));
 }
@@ -206,6 +221,8 @@ export function postHostCall(
     w[at] = value | 0;
     w[at + 1] = Math.floor(value / 0x1_0000_0000) | 0;
   }
+  // What a call before has handed over must not be taken for this one's.
+  w.fill(0, record + HostCall.results.word, record + HostCall.results.word + HOST_CALL_ARGUMENTS);
   Atomics.store(w, HostCall.state.at(record), CALL_STATE.POSTED);
   Atomics.add(w, postedAt(view), 1);
   ringDoorbell(view, 1);

@@ -13,7 +13,7 @@ import { errno } from "../base/errno.ts";
 import { REG_PC } from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { finishHostCall } from "./host-call.ts";
+import { cancelHostCall, finishHostCall } from "./host-call.ts";
 import { recoverRequest } from "./placement/recover.ts";
 import { beginExit } from "./process.ts";
 import { clearSegments, clearWaits } from "./request.ts";
@@ -82,6 +82,7 @@ function giveUp(tx: Transaction, hart: Hart, task: Task): void {
   Task.attempts.set(tx, task, 0);
   const record = Task.hostCall.get(tx, task);
   if (record !== 0) {
+    cancelHostCall(tx, record);
     finishHostCall(tx, record, -errno.EIO.code);
     retireTask(tx, hart, task, RUN.NEW);
   } else if (Task.isTimer.get(tx, task) !== 0 || (Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) {

@@ -38,6 +38,10 @@ export class RunningProcess implements GuestProcess {
   readonly #context: ProcessContext;
   readonly #status: Promise<ExitStatus>;
   #over = false;
+  /** Of a terminal: the write under way; whether the master's output is over, and whether it has been closed. */
+  #writing: Promise<unknown> = Promise.resolve();
+  #outputOver = false;
+  #masterClosed = false;
 
   constructor(context: ProcessContext, ends: HostEnds, stdin: "pipe" | "null") {
     this.pid = ends.pid;
@@ -78,6 +82,7 @@ export class RunningProcess implements GuestProcess {
   async #wait(): Promise<ExitStatus> {
     const status = await this.#orClosed(this.#context.calls.call("wait", [this.pid]));
     this.#over = true;
+    this.#closeMaster();
     if (status === ENDED) {
       throw new CoppiceError({
         code: "CLOSED",
@@ -109,10 +114,23 @@ export class RunningProcess implements GuestProcess {
             throw error;
           }),
       close: () => {
-        // The master of a terminal is the input too; it stays as long as the machine.
-        if (!this.#ends.isTerminal) void calls.call("close", [file]).catch(() => undefined);
+        this.#outputOver = true;
+        if (this.#ends.isTerminal) this.#closeMaster();
+        else void calls.call("close", [file]).catch(() => undefined);
       },
     });
+  }
+
+  /**
+   * The master of a terminal is input, output and what is resized: it goes when the program has ended and nobody
+   * reads any more, once no write names it. What is written from then on goes where no program is.
+   */
+  #closeMaster(): void {
+    if (!this.#ends.isTerminal || !this.#over || !this.#outputOver || this.#masterClosed) return;
+    this.#masterClosed = true;
+    const { calls } = this.#context;
+    const close = (): void => void calls.call("close", [this.#ends.input]).catch(() => undefined);
+    this.#writing.then(close, close);
   }
 
   /** Reads all that the program and its descendants, which have ended, have written. */
@@ -136,8 +154,11 @@ export class RunningProcess implements GuestProcess {
     return new WritableStream<Uint8Array>({
       write: async (chunk) => {
         for (let at = 0; at < chunk.length; ) {
+          if (this.#masterClosed) return;
           const part = chunk.subarray(at, at + CHUNK);
-          const wrote = await this.#orClosed(calls.call("write", [file, part.length, -1], part));
+          const writing = calls.call("write", [file, part.length, -1], part);
+          this.#writing = writing;
+          const wrote = await this.#orClosed(writing);
           if (wrote === ENDED) throw new Error("the machine was closed");
           at += wrote;
         }

@@ -3,7 +3,7 @@
  *
  * A series of transactions. The new task hangs from the call's own task (Task.child) while it is built, and
  * what has been built is seen there: a call that is run again goes on where it was. When the program cannot
- * be loaded, the task is started only to end.
+ * be loaded, or the call is poison, all that is given up (cancelSpawn).
  *
  * The buffer holds a JSON object (SpawnPayload). Results: pid, then the open files that are the host's ends:
  * standard input, output, error; or the master of the terminal in place of the first two.
@@ -17,9 +17,9 @@ import { SLOT } from "../heap/layout.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import { Credentials } from "../kernel/credentials.ts";
 import { addFile, createFileTable, fileAt, FileTable } from "../kernel/descriptors.ts";
-import { File, kindOf } from "../kernel/file.ts";
-import { HOST_CALL_BYTES, HostCall, type HostCallHandler } from "../kernel/host-call.ts";
-import { buildTask, createProcess, enrollTask, kernelOf, lockTree } from "../kernel/process.ts";
+import { dropFile, File, kindOf } from "../kernel/file.ts";
+import { HOST_CALL_BYTES, HostCall, type HostCallHandler, registerHostCancel } from "../kernel/host-call.ts";
+import { buildTask, createProcess, discardStep, enrollTask, kernelOf, lockTree } from "../kernel/process.ts";
 import { addSegment, clearSegments, pathAt } from "../kernel/request.ts";
 import { startTask } from "../kernel/scheduler.ts";
 import { ATTENTION, Kernel, Limits, Process, SignalHandlers, Task } from "../kernel/task.ts";
@@ -84,31 +84,52 @@ export const spawn: HostCallHandler = (call, record) => {
     if (payload.tty !== undefined) takeTerminal(tx, child, fileAt(tx, table, 0));
     call.step();
   }
-  try {
-    enterFolder(call, child, payload.cwd);
-    load(call, child, payload);
-  } catch (error) {
-    if (!(error instanceof Errno)) throw error;
-    tx.rollback();
-    Task.attention.set(tx, child, ATTENTION.EXIT);
-    lockTree(tx);
-    Process.hostHandle.set(tx, Task.process.get(tx, child), 0);
-    Task.child.set(tx, task, none());
-    startTask(tx, child);
-    call.step();
-    throw error;
-  }
+  enterFolder(call, child, payload.cwd);
+  load(call, child, payload);
   Task.child.set(tx, task, none());
   startTask(tx, child);
   return 0;
 };
+
+/** The program cannot be started: its task goes, or is started only to end, and the host's ends are closed. */
+function cancelSpawn(tx: Transaction, record: HostCall): boolean {
+  const task = HostCall.task.get(tx, record);
+  const child = Task.child.get(tx, task);
+  if (child !== 0) {
+    const process = Task.process.get(tx, child);
+    if (process === 0) {
+      if (discardStep(tx, child)) Task.child.set(tx, task, none());
+      return false;
+    }
+    lockTree(tx);
+    Process.signals.acquire(tx, process);
+    Task.attention.set(tx, child, Task.attention.get(tx, child) | ATTENTION.EXIT);
+    Process.hostHandle.set(tx, process, 0);
+    Task.child.set(tx, task, none());
+    startTask(tx, child);
+    return false;
+  }
+  const { input, output, error } = SPAWN_RESULT;
+  const master = HostCall.results.get(tx, record, input);
+  for (const index of [output, error, input]) {
+    const file = HostCall.results.get(tx, record, index) as File;
+    if (file === 0) continue;
+    HostCall.results.set(tx, record, index, 0);
+    // A terminal's master is input and output, and one reference.
+    if (index === output && file === master) continue;
+    dropFile(tx, file);
+    return false;
+  }
+  return true;
+}
+
+registerHostCancel("spawn", cancelSpawn);
 
 /** A task with identity, an empty table of descriptors, and a context at the root of the machine. */
 function build(call: SystemCall, record: HostCall, payload: SpawnPayload): void {
   const { tx, task } = call;
   const child = buildTask(tx);
   Task.child.set(tx, task, child);
-  keep(tx, record, SPAWN_RESULT.input, 0);
   Task.files.init(tx, child, createFileTable(tx));
   Task.fs.init(tx, child, vfs.createContext(tx));
   let credentials = auth.createInitial(tx);
