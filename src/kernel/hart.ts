@@ -79,6 +79,7 @@ import {
 import { BUS, forceToTask, ILL, SIG, signalInfo, TRAP } from "./signal.ts";
 import { ATTENTION, Limits, Process, RUN, Task } from "./task.ts";
 import { threadOf } from "./thread.ts";
+import { FIRST_BUDGET, nextBudget } from "./turn.ts";
 
 /** Word of a register file that holds the number of the system call, a7. */
 const NUMBER_WORD: number = (REG_X + X.a7 * 8) >> 2;
@@ -88,9 +89,6 @@ const PC_WORD: number = REG_PC >> 2;
 /** Answers of the imported functions to translated code. */
 const GO_ON = 0;
 const LEAVE = 1;
-
-/** Taken control transfers in a task's turn: one to two milliseconds in tier 0. */
-export const TURN_BUDGET = 50_000;
 
 /** Times that one attempt of a call may ask for user memory before that counts as EFAULT. */
 const FAULTS_MAX = 10_000;
@@ -245,7 +243,8 @@ export class HartLoop {
     let counted = threadOf(tx).clock.monotonic();
     for (;;) {
       if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
-      tx.memory[registers + (REG_BUDGET >> 2)] = TURN_BUDGET;
+      const budget = Task.turnBudget.get(tx, task) || FIRST_BUDGET;
+      tx.memory[registers + (REG_BUDGET >> 2)] = budget;
       tx.words[Hart.inUser.at(hart)] = 1;
       const reason = this.#translated.run(registers * 4, this.#blockAddress);
       tx.words[Hart.inUser.at(hart)] = 0;
@@ -257,6 +256,7 @@ export class HartLoop {
         case EXIT.BUDGET: {
           const now = threadOf(tx).clock.monotonic();
           Task.runTime.set(tx, task, Task.runTime.get(tx, task) + (now - counted));
+          Task.turnBudget.set(tx, task, nextBudget(budget, now - counted));
           chargeTime(tx, Task.process.get(tx, task), now - counted);
           tx.commit();
           counted = now;

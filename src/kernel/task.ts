@@ -236,6 +236,8 @@ export const Task = defineRecord("task", {
   /** Nanoseconds of the monotonic clock when the task last came onto a hart; time it has run. */
   since: i64(),
   runTime: i64(),
+  /** Taken control transfers of its next turn (turn.ts); 0: of its first. */
+  turnBudget: u32(),
   switches: u32(),
   /** A host call that this task carries out, if it is one of the kernel's own (host-call.ts). */
   hostCall: ref("host-call"),

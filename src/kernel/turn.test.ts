@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BUDGET_MAX, FIRST_BUDGET, nextBudget } from "./turn.ts";
+
+/** The turns of a task whose transfers take `ns` each. */
+function settle(ns: number, from: number): number {
+  let budget = from;
+  for (let turn = 0; turn < 20; turn++) budget = nextBudget(budget, budget * ns);
+  return budget;
+}
+
+test("turns come to two milliseconds, whatever a transfer takes", () => {
+  for (const ns of [40, 300, 2000, 10_000]) {
+    assert.ok(Math.abs(settle(ns, FIRST_BUDGET) * ns - 2e6) < 2e6 * 0.01, `${ns} ns a transfer`);
+  }
+  assert.equal(settle(1, FIRST_BUDGET), BUDGET_MAX);
+});
+
+test("a turn that was too long is cut at once", () => {
+  assert.ok(nextBudget(BUDGET_MAX, BUDGET_MAX * 5000) * 5000 <= 2.1e6);
+});
+
+test("a clock that stands still changes nothing", () => {
+  assert.equal(nextBudget(FIRST_BUDGET, 0), FIRST_BUDGET);
+});
