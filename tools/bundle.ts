@@ -43,6 +43,7 @@ export const ENTRIES = [
   "machine/io-thread",
   "machine/server-thread",
   "machine/warden-thread",
+  "image/unpack-worker",
   "cli/main",
 ] as const;
 

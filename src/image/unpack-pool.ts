@@ -3,6 +3,7 @@
  * bytes out. Measured on two cores: unpacking takes about half as long as in the thread that downloads.
  */
 
+import { moduleExtension } from "../base/module-extension.ts";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { DebError, readDeb } from "./deb.ts";
@@ -39,8 +40,7 @@ export function createUnpackPool(): UnpackPool {
 
   const start = (): Thread => {
     // The built package runs JavaScript, a checkout TypeScript; the compiler does not rewrite addresses.
-    const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const worker = new Worker(new URL(`./unpack-worker.${ending}`, import.meta.url));
+    const worker = new Worker(new URL(`./unpack-worker${moduleExtension(import.meta.url)}`, import.meta.url));
     const thread: Thread = { worker, waiting: new Map() };
     worker.on("message", ({ id, deb, problem }: UnpackReply) => {
       const waiting = thread.waiting.get(id);
