@@ -59,6 +59,7 @@ const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
 /** Tables that may differ: what threads do just now, stocks, the order of free numbers. */
 const FREE_ROOTS: ReadonlySet<RootName> = new Set([
   "log",
+  "missing-calls",
   "safepoints",
   "threads",
   "placement",

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { test } from "node:test";
@@ -13,6 +15,7 @@ import type {
   Machine,
   SpawnOptions,
   TerminalSize,
+  TimingReport,
 } from "../machine/api.ts";
 import { CoppiceError } from "../machine/errors.ts";
 import { runCommandLine } from "./command-line.ts";
@@ -33,6 +36,12 @@ interface Guest {
 }
 
 type Program = (guest: Guest) => Promise<ExitStatus>;
+
+const TIMING: TimingReport = {
+  phases: [{ name: "boot", ms: 12.34 }],
+  counters: { "system calls": 1234 },
+  missingCalls: { bpf: 2 },
+};
 
 const exited = (exitCode: number): ExitStatus => ({ exitCode, signal: null });
 
@@ -148,7 +157,7 @@ async function play(argv: string, scene: Scene = {}): Promise<Outcome> {
       guests.push(guest);
       return guest;
     },
-    timing: () => ({ phases: [{ name: "boot", ms: 12.34 }], counters: { "system calls": 1234 } }),
+    timing: () => TIMING,
     [Symbol.asyncDispose]: async () => {
       for (const guest of guests) guest[Symbol.dispose]();
       closed += 1;
@@ -275,8 +284,20 @@ test("the options reach the machine", async () => {
 
 test("--timing prints a table on stderr, --strace its lines", async () => {
   const outcome = await play("run --timing --strace debian true");
-  assert.equal(outcome.stderr, "boot          12.3 ms\nsystem calls     1234\n");
+  assert.equal(outcome.stderr, "boot           12.3 ms\nsystem calls      1234\nENOSYS: bpf          2\n");
   outcome.boots[0]?.strace?.("[2] getpid() = 2");
+});
+
+test("--report writes what --timing tells to a file", async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), "coppice-report-"));
+  try {
+    const file = path.join(folder, "report.json");
+    const outcome = await play(`run --report ${file} debian true`);
+    assert.equal(outcome.stderr, "");
+    assert.deepEqual(JSON.parse(await readFile(file, "utf8")), TIMING);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 const fault = (

@@ -29,23 +29,27 @@ test("run has the defaults of Docker users", () => {
 test("run takes every option, long and short", () => {
   const argv =
     "-it -e A=b=c -e HOME -e UNSET_ON_HOST -w /tmp -u 1000:100 -v /data:/mnt:ro -v ./x:/y --memory 512m --harts 4";
-  assert.deepEqual(parse("run", ...argv.split(" "), "--timing", "--strace", "--rm", "debian", "true"), {
-    ...plainRun,
-    command: ["true"],
-    interactive: true,
-    tty: true,
-    env: { A: "b=c", HOME: "/home/me" },
-    workdir: "/tmp",
-    user: "1000:100",
-    volumes: [
-      { host: path.resolve("/data"), guest: "/mnt", readOnly: true },
-      { host: path.resolve("x"), guest: "/y", readOnly: false },
-    ],
-    memory: 512 * 1024 ** 2,
-    harts: 4,
-    timing: true,
-    strace: true,
-  });
+  assert.deepEqual(
+    parse("run", ...argv.split(" "), "--timing", "--report", "r.json", "--strace", "--rm", "debian", "true"),
+    {
+      ...plainRun,
+      command: ["true"],
+      interactive: true,
+      tty: true,
+      env: { A: "b=c", HOME: "/home/me" },
+      workdir: "/tmp",
+      user: "1000:100",
+      volumes: [
+        { host: path.resolve("/data"), guest: "/mnt", readOnly: true },
+        { host: path.resolve("x"), guest: "/y", readOnly: false },
+      ],
+      memory: 512 * 1024 ** 2,
+      harts: 4,
+      timing: true,
+      report: "r.json",
+      strace: true,
+    },
+  );
 });
 
 test("what follows IMAGE belongs to the command, options and -- included", () => {

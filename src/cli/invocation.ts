@@ -30,6 +30,8 @@ export interface RunRequest {
   readonly memory?: number;
   readonly harts?: number;
   readonly timing: boolean;
+  /** File of the host for the report. */
+  readonly report?: string;
   readonly strace: boolean;
 }
 
@@ -81,6 +83,7 @@ interface RunOptions {
   readonly memory?: number;
   readonly harts?: number;
   readonly timing?: boolean;
+  readonly report?: string;
   readonly strace?: boolean;
 }
 
@@ -119,6 +122,7 @@ function addRun(program: Command, surroundings: Surroundings, done: (invocation:
     .option("--memory <SIZE>", "guest memory, 64m to 4g (default: 1g)", parseMemory)
     .option("--harts <N>", "processors, each a thread of the host, 1 to 64 (default: 2)", parseHarts)
     .option("--timing", "print on stderr, at the end, where the time went")
+    .option("--report <FILE>", "write that, and calls that are missing, to FILE as JSON")
     .option("--strace", "print every system call on stderr")
     .addOption(new Option("--rm", "accepted out of habit: nothing of a machine ever stays").hideHelp())
     .addHelpText(
@@ -136,7 +140,7 @@ ${examples(
     )
     .action((image: string, command: readonly string[], options: RunOptions) => {
       const { interactive = false, tty = false, timing = false, strace = false } = options;
-      const { env = [], volume = [], workdir, user, memory, harts } = options;
+      const { env = [], volume = [], workdir, user, memory, harts, report } = options;
       done({
         kind: "run",
         image,
@@ -147,7 +151,7 @@ ${examples(
         volumes: volume,
         timing,
         strace,
-        ...present({ workdir, user, memory, harts }),
+        ...present({ workdir, user, memory, harts, report }),
       });
     });
 }

@@ -1,6 +1,6 @@
 /** `coppice run`: one command in a machine of its own, with the host's streams, terminal and signals. */
 
-import { stat } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import type {
   Boot,
@@ -72,10 +72,11 @@ function bootOptions(request: RunRequest, strace: (line: string) => void, signal
 }
 
 /** The table that `--timing` prints. */
-export function formatTiming({ phases, counters }: TimingReport): string {
+export function formatTiming({ phases, counters, missingCalls }: TimingReport): string {
   const rows = [
     ...phases.map(({ name, ms }) => [name, `${ms.toFixed(1)} ms`] as const),
     ...Object.entries(counters).map(([name, count]) => [name, String(count)] as const),
+    ...Object.entries(missingCalls).map(([name, count]) => [`ENOSYS: ${name}`, String(count)] as const),
   ];
   const names = Math.max(0, ...rows.map(([name]) => name.length));
   const values = Math.max(0, ...rows.map(([, value]) => value.length));
@@ -154,6 +155,7 @@ export async function run(request: RunRequest, host: HostConsole, boot: Boot): P
     }
     // The machine is closed and its streams have ended; what was written before still goes out.
     await copies;
+    if (request.report !== undefined) await writeFile(request.report, `${JSON.stringify(timing, null, 2)}\n`);
     return hostStatus(status);
   } finally {
     for (const end of endings.toReversed()) end();

@@ -87,6 +87,7 @@ export const ROOT_NAMES = [
   "fifos",
   "placement",
   "safepoints",
+  "missing-calls",
 ] as const;
 export type RootName = (typeof ROOT_NAMES)[number];
 export const ROOTS_AT: number = HEADER_WORDS;

@@ -56,7 +56,7 @@ import {
   type HostOperation,
 } from "./host-call.ts";
 import { chargeTime } from "./cpu-timers.ts";
-import { recordCrash } from "./ledger.ts";
+import { recordCrash, recordMissingCall } from "./ledger.ts";
 import { ServerDied } from "./placement/call.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
 import { beginExit, signalGroupLater } from "./process.ts";
@@ -461,6 +461,7 @@ export class HartLoop {
         // A crash behind the commit point: the call is finished (rule R2), and has been carried out.
         if (tx.memory[registers + PC_WORD] !== calledAt) return signed(tx, registers, X.a0);
         if (failed === undefined) continue;
+        if (failed === errno.ENOSYS) recordMissingCall(tx, number);
         finishCall(tx, registers, -failed.code);
         forgetCall(tx, task);
         if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);

@@ -204,6 +204,11 @@ export interface TimingReport {
   readonly phases: readonly { readonly name: string; readonly ms: number }[];
   /** Counts since the boot, such as `system calls`, `page faults`, `task switches`. */
   readonly counters: Readonly<Record<string, number>>;
+  /**
+   * System calls that were answered ENOSYS, by name (by number, if Linux has none of that number), with how
+   * often: what programs asked for and the machine does not have.
+   */
+  readonly missingCalls: Readonly<Record<string, number>>;
 }
 
 /** A running machine. `await using` closes it at the end of the block. */

@@ -7,9 +7,10 @@ import { nodeHost } from "../host/node/host.ts";
 import { ImageError } from "../image/errors.ts";
 import { openImage } from "../image/image-file.ts";
 import { lookUpImage } from "../image/images.ts";
-import { crashCount, deathCount } from "../kernel/ledger.ts";
+import { crashCount, deathCount, missingCalls } from "../kernel/ledger.ts";
 import { callsServed, SERVER_ORDER, workerServers } from "../kernel/placement.ts";
 import { HARTS_MAX } from "../kernel/scheduler.ts";
+import { rowOf } from "../linux/table.ts";
 import type {
   BootOptions,
   ExecOptions,
@@ -399,6 +400,9 @@ class RunningMachine implements Machine {
           workerServers(this.#view).map((name) => [`calls of ${name}`, callsServed(this.#view, name)]),
         ),
       },
+      missingCalls: Object.fromEntries(
+        [...missingCalls(this.#view)].map(([number, count]) => [rowOf(number)?.name ?? `${number}`, count]),
+      ),
     };
   }
 

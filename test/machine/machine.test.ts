@@ -198,3 +198,14 @@ machineTest("options that are out of range, and an image that is not there, are 
     fails("MOUNT_FAILED"),
   );
 });
+
+machineTest("the machine tells which system calls programs asked for in vain", async () => {
+  await using machine = await boot({ image: IMAGE });
+  await machine.exec(["true"]);
+  // The allowance of all scenarios (tools/oracle/scenario.ts).
+  assert.deepEqual(machine.timing().missingCalls, { rseq: 1 });
+  // bpf, a number of no call, and one beyond all tables; getpid in between answers.
+  const calls = "syscall(280, 0, 0, 0); syscall(280, 0, 0, 0); syscall(172); syscall(250); syscall(100000)";
+  await machine.exec(["perl", "-e", `${calls}; print $!{ENOSYS} ? 1 : 0`]);
+  assert.deepEqual(machine.timing().missingCalls, { rseq: 2, bpf: 2, 250: 1, 512: 1 });
+});

@@ -17,7 +17,14 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { normalise, type KeyStep, type Outcome, type Scenario, type ScenarioMount } from "./scenario.ts";
+import {
+  ALLOWED_MISSING,
+  normalise,
+  type KeyStep,
+  type Outcome,
+  type Scenario,
+  type ScenarioMount,
+} from "./scenario.ts";
 
 export interface RunRequest {
   readonly argv: readonly string[];
@@ -31,9 +38,15 @@ export interface RunRequest {
   readonly timeoutMs: number;
 }
 
+/** What a runner tells of a run. */
+export interface RunOutcome extends Omit<Outcome, "files"> {
+  /** System calls that were answered ENOSYS, with how often; Coppice tells, real kernels do not. */
+  readonly missingCalls?: Readonly<Record<string, number>>;
+}
+
 export interface Runner {
   readonly name: string;
-  run(request: RunRequest): Promise<Omit<Outcome, "files">>;
+  run(request: RunRequest): Promise<RunOutcome>;
 }
 
 /** Bytes as text that keeps every byte: UTF-8 where it is valid, else one character for each byte. */
@@ -115,10 +128,14 @@ export async function prepareScenario(scenario: Scenario): Promise<PreparedScena
   };
 }
 
-/** Runs a scenario and returns its outcome, normalised. */
+/**
+ * Runs a scenario and returns its outcome, normalised. Throws if a program met ENOSYS from a system call for which
+ * neither the scenario nor ALLOWED_MISSING has a reason: then the outcome may agree by luck only.
+ */
 export async function runScenario(scenario: Scenario, runner: Runner): Promise<Outcome> {
   await using scene = await prepareScenario(scenario);
   const raw = await runner.run(scene.request);
+  refuseMissing(raw.missingCalls ?? {}, scenario);
   const files = await scene.files();
   return {
     stdout: normalise(raw.stdout, scenario.normalise),
@@ -126,6 +143,14 @@ export async function runScenario(scenario: Scenario, runner: Runner): Promise<O
     exitCode: raw.exitCode,
     ...(files && { files }),
   };
+}
+
+function refuseMissing(missing: Readonly<Record<string, number>>, scenario: Scenario): void {
+  const allowed = { ...ALLOWED_MISSING, ...scenario.allowMissing };
+  const unexcused = Object.entries(missing).filter(([name]) => !Object.hasOwn(allowed, name));
+  if (unexcused.length === 0) return;
+  const list = unexcused.map(([name, count]) => `${name} (${count} times)`).join(", ");
+  throw new Error(`${scenario.name} met system calls that are not there: ${list}`);
 }
 
 function firstDifference(name: string, got: string, want: string): string | undefined {

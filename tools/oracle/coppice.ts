@@ -4,18 +4,21 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
-import type { ExitStatus } from "../../src/machine/api.ts";
-import { decodeOutput, type Runner, type RunRequest, Typist } from "./compare.ts";
-import type { Outcome } from "./scenario.ts";
+import type { ExitStatus, TimingReport } from "../../src/machine/api.ts";
+import { decodeOutput, type RunOutcome, type Runner, type RunRequest, Typist } from "./compare.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const cli = path.join(root, "bin/coppice");
 
-/** The command line for a request. */
-export function commandLine(request: RunRequest, image: string): string[] {
+/** The command line for a request; its report goes to the file `report`. */
+export function commandLine(request: RunRequest, image: string, report: string): string[] {
   return [
     "run",
+    "--report",
+    report,
     ...(request.stdin === "" ? [] : ["-i"]),
     ...Object.entries(request.env).flatMap(([name, value]) => ["-e", `${name}=${value}`]),
     "-w",
@@ -31,8 +34,17 @@ export function commandLine(request: RunRequest, image: string): string[] {
   ];
 }
 
-async function runCli(request: RunRequest, image: string): Promise<Omit<Outcome, "files">> {
-  const child = spawn(cli, commandLine(request, image), { stdio: ["pipe", "pipe", "pipe"] });
+async function runCli(request: RunRequest, image: string): Promise<RunOutcome> {
+  const folder = await mkdtemp(path.join(tmpdir(), "coppice-report-"));
+  try {
+    return await runWithReport(request, image, path.join(folder, "report.json"));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function runWithReport(request: RunRequest, image: string, report: string): Promise<RunOutcome> {
+  const child = spawn(cli, commandLine(request, image, report), { stdio: ["pipe", "pipe", "pipe"] });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdin.on("error", () => {});
@@ -55,7 +67,10 @@ async function runCli(request: RunRequest, image: string): Promise<Omit<Outcome,
     throw new Error(
       `no end after ${request.timeoutMs} ms; it printed ${JSON.stringify(stdout.slice(-300) + stderr.slice(-300))}`,
     );
-  return { stdout, stderr, exitCode };
+  // Without a report, Coppice itself failed: its status and message say how.
+  const text = await readFile(report, "utf8").catch(() => "{}");
+  const { missingCalls = {} } = JSON.parse(text) as Partial<TimingReport>;
+  return { stdout, stderr, exitCode, missingCalls };
 }
 
 /** 128 + the number of a signal, as the command line reports it. */
@@ -64,7 +79,7 @@ async function hostStatus(status: ExitStatus): Promise<number> {
   return convert(status);
 }
 
-async function runTerminal(request: RunRequest, image: string): Promise<Omit<Outcome, "files">> {
+async function runTerminal(request: RunRequest, image: string): Promise<RunOutcome> {
   const { boot } = await import("../../src/machine/index.ts");
   await using machine = await boot({ image, mounts: request.mounts });
   const program = await machine.spawn(request.argv, {
@@ -86,7 +101,8 @@ async function runTerminal(request: RunRequest, image: string): Promise<Omit<Out
   }
   const exitCode = await hostStatus(await program.wait());
   clearTimeout(timer);
-  return { stdout: decodeOutput(Buffer.concat(shown)), stderr: "", exitCode };
+  const { missingCalls } = machine.timing();
+  return { stdout: decodeOutput(Buffer.concat(shown)), stderr: "", exitCode, missingCalls };
 }
 
 export function coppiceRunner(image: string): Runner {

@@ -41,9 +41,19 @@ export interface Scenario {
   readonly cwd?: string;
   readonly mounts?: readonly ScenarioMount[];
   readonly normalise?: readonly NormalisationName[];
+  /** System calls that may answer ENOSYS in this scenario, each with the reason. See ALLOWED_MISSING. */
+  readonly allowMissing?: Readonly<Record<string, string>>;
   /** Default 30,000. */
   readonly timeoutMs?: number;
 }
+
+/**
+ * System calls that may answer ENOSYS in every scenario, each with the reason. Any other ENOSYS fails the scenario
+ * even if its output is right.
+ */
+export const ALLOWED_MISSING: Readonly<Record<string, string>> = {
+  rseq: "glibc asks for restartable sequences at the start of every thread and does without them",
+};
 
 export interface Outcome {
   /** With a terminal: all that it showed, and stderr is empty. */
