@@ -31,6 +31,7 @@ export const LOCK_ORDER = [
   // The kernel's bookkeeping.
   "futex",
   "signal",
+  "account",
   "host-io",
   // System locks: taken in system transactions, or last of all.
   "scheduler",

@@ -284,7 +284,7 @@ test("the options reach the machine", async () => {
 
 test("--timing prints a table on stderr, --strace its lines", async () => {
   const outcome = await play("run --timing --strace debian true");
-  assert.equal(outcome.stderr, "boot           12.3 ms\nsystem calls      1234\nENOSYS: bpf          2\n");
+  assert.equal(outcome.stderr, "boot          12.3 ms\nsystem calls     1234\nENOSYS: bpf         2\n");
   outcome.boots[0]?.strace?.("[2] getpid() = 2");
 });
 

@@ -88,6 +88,7 @@ export const ROOT_NAMES = [
   "placement",
   "safepoints",
   "missing-calls",
+  "accounts",
 ] as const;
 export type RootName = (typeof ROOT_NAMES)[number];
 export const ROOTS_AT: number = HEADER_WORDS;

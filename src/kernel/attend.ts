@@ -285,7 +285,7 @@ function enterHandler(
     tx.commit();
     return;
   }
-  if (!takeSignal(tx, task, info.signal)) {
+  if (!takeSignal(tx, task, info.signal, info)) {
     tx.rollback();
     return;
   }

@@ -69,7 +69,9 @@ export interface SignalInfo {
   /** si_value, as two raw words. */
   readonly valueLow: number;
   readonly valueHigh: number;
+  /** Of a POSIX timer's signal: the timer's id + 1, and its setting; else 0. Its `pid` is the id. */
   readonly timer: number;
+  readonly setting: number;
 }
 
 export interface SignalAction {

@@ -1,5 +1,5 @@
 /**
- * What goes by time on harts: RLIMIT_CPU, ITIMER_VIRTUAL and ITIMER_PROF. All such time counts as user time,
+ * What goes by time on harts: RLIMIT_CPU, ITIMER_VIRTUAL and ITIMER_PROF, POSIX timers of such clocks. All such time counts as user time,
  * so the two timers run alike. Time is charged when a task's turn on its hart is over, so that nothing here
  * costs a task that does not use it; what a task runs before it waits within its turn is not charged.
  *
@@ -7,22 +7,15 @@
  */
 
 import type { HeapView } from "../heap/heap.ts";
-import { each } from "../heap/list.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { expireCpuTimers, processTime } from "./posix-timer.ts";
 import { sendToProcess, SI, SIG, signalInfo } from "./signal.ts";
-import { Limits, Process, Task } from "./task.ts";
+import { Limits, Process } from "./task.ts";
 
 const SECOND = 1e9;
 /** RLIMIT_CPU is the first limit: soft low and high word, hard low and high word. */
 const SOFT = 0;
 const HARD = 2;
-
-/** Time on harts of all tasks of a process that live and have lived, ns. */
-export function processTime(view: HeapView, process: Process): number {
-  let time = Process.userTime.get(view, process);
-  for (const task of each(view, Process.tasks, process, Task.taskLinks)) time += Task.runTime.get(view, task);
-  return time;
-}
 
 function limit(view: HeapView, limits: Limits, which: number): number {
   const high = Limits.values.get(view, limits, which + 1) >>> 0;
@@ -33,6 +26,7 @@ function limit(view: HeapView, limits: Limits, which: number): number {
 function isTimed(view: HeapView, process: Process): boolean {
   if (Process.virtualLeft.get(view, process) !== 0 || Process.profileLeft.get(view, process) !== 0)
     return true;
+  if (Process.cpuTimers.get(view, process) !== 0) return true;
   const limits = Process.limits.get(view, process);
   return limits !== 0 && Limits.values.get(view, limits, SOFT + 1) === 0;
 }
@@ -55,6 +49,7 @@ export function chargeTime(tx: Transaction, process: Process, time: number): voi
     Process.profileLeft.set(tx, process, next);
     if (profile <= time) sendToProcess(tx, process, signalInfo(SIG.PROF, SI.KERNEL));
   }
+  if (Process.cpuTimers.get(tx, process) !== 0) expireCpuTimers(tx, process);
 }
 
 /** As on Linux, SIGXCPU raises the soft limit by a second, so that it comes again; the hard one kills. */

@@ -34,6 +34,7 @@ import {
 import { SLOT } from "../heap/layout.ts";
 import type { HeapAddr } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { fireAlarm } from "./alarm.ts";
 import { attend, forgetCall, IN_CALL } from "./attend.ts";
 import { type Personality, SystemCall } from "./call.ts";
 import { FAULT, faultCode, faultSignal, handleFault } from "./memory/fault.ts";
@@ -60,7 +61,6 @@ import { recordCrash, recordMissingCall } from "./ledger.ts";
 import { ServerDied } from "./placement/call.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
 import { beginExit, signalGroupLater } from "./process.ts";
-import { fireRealTimer } from "./real-timer.ts";
 import { finishCall, signed, X } from "./registers.ts";
 import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
 import {
@@ -228,7 +228,7 @@ export class HartLoop {
       return;
     }
     if (Task.isTimer.get(tx, task) !== 0) {
-      fireRealTimer(tx, hart, task, threadOf(tx).clock.monotonic());
+      this.#runAlarm(task);
       return;
     }
     assert(this.#translated !== undefined, "hart without translated code");
@@ -283,6 +283,23 @@ export class HartLoop {
           break;
         default:
           assert(false, `translated code left with ${reason}`);
+      }
+    }
+  }
+
+  /** Lets an alarm do what it is for. One that fails by a bug each time costs its hart, and in the end itself. */
+  #runAlarm(task: Task): void {
+    const { tx, hart } = this;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        fireAlarm(tx, hart, task, threadOf(tx).clock.monotonic());
+        return;
+      } catch (error) {
+        tx.rollback();
+        // A crash behind the commit point: it has been done.
+        if (Hart.current.get(tx, hart) !== task) return;
+        recordCrash(tx, "alarm", error);
+        if (attempt >= ATTEMPTS) throw error;
       }
     }
   }

@@ -20,6 +20,7 @@ import type { SignalInfo } from "./call.ts";
 import {
   actionOf,
   CLD,
+  dropQueueStep,
   handlerOf,
   raiseAttention,
   SA,
@@ -29,11 +30,12 @@ import {
   SIG_IGN,
   signalInfo,
 } from "./signal.ts";
-import { ATTENTION, Kernel, LIFE, Limits, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
+import { ATTENTION, Kernel, LIFE, Limits, Process, SignalHandlers, Task } from "./task.ts";
 import { dropFile, type File } from "./file.ts";
 import { terminalControl } from "./job-control.ts";
 import { registerFile } from "./memory/layout.ts";
 import type { AddressSpace } from "./memory/records.ts";
+import { dropTimersStep } from "./posix-timer.ts";
 import { dropRealTimer } from "./real-timer.ts";
 import { registerRedo } from "./thread.ts";
 
@@ -236,6 +238,9 @@ export function exitStep(tx: Transaction, task: Task): boolean {
   for (const resource of resources) {
     if (!resource.release(tx, task)) return false;
   }
+  const isLast = Process.taskCount.get(tx, Task.process.get(tx, task)) === 1;
+  if (!dropQueueStep(tx, task, isLast)) return false;
+  if (isLast && !dropTimersStep(tx, Task.process.get(tx, task))) return false;
   leaveProcess(tx, task);
   return true;
 }
@@ -246,7 +251,8 @@ function leaveProcess(tx: Transaction, task: Task): void {
   const last = Process.taskCount.get(tx, process) === 1;
   if (last) dropHandlers(tx, process);
   Process.signals.acquire(tx, process);
-  dropQueue(tx, task);
+  // What has been queued since the last step.
+  while (!dropQueueStep(tx, task, last)) continue;
   remove(tx, Process.tasks, process, Task.taskLinks, task);
   Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) - 1);
   Process.userTime.set(tx, process, Process.userTime.get(tx, process) + Task.runTime.get(tx, task));
@@ -270,21 +276,11 @@ export function takeLead(tx: Transaction, task: Task): void {
   Task.tid.set(tx, task, pid);
 }
 
-function dropQueue(tx: Transaction, task: Task): void {
-  for (const record of each(tx, Task.queue, task, QueuedSignal.links)) {
-    remove(tx, Task.queue, task, QueuedSignal.links, record);
-    QueuedSignal.free(tx, record);
-  }
-}
-
 /** What happens when the last task of `process` has left it; afterwards only wait(2) has business with it. */
 function becomeZombie(tx: Transaction, kernel: Kernel, process: Process, exitCode: number): void {
   const ending = Process.ending.get(tx, process);
   const status = ending !== 0 ? ending & 0xffff : exitCode;
-  for (const record of each(tx, Process.queue, process, QueuedSignal.links)) {
-    remove(tx, Process.queue, process, QueuedSignal.links, record);
-    QueuedSignal.free(tx, record);
-  }
+  Process.plain.set(tx, process, 0);
   Process.pending.set(tx, process, 0, 0);
   Process.pending.set(tx, process, 1, 0);
   if (Process.space.get(tx, process) !== 0) Process.space.set(tx, process, 0 as AddressSpace);

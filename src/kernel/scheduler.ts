@@ -38,6 +38,8 @@ import { registerRedo } from "./thread.ts";
 
 /** Harts that a machine can have. */
 export const HARTS_MAX = 8;
+/** Alarms that a machine has room for, for each task that it has room for. */
+const ALARMS_PER_TASK = 4;
 
 export const Scheduler = defineRecord("scheduler", {
   lock: lock("scheduler"),
@@ -52,6 +54,9 @@ export const Scheduler = defineRecord("scheduler", {
   /** Set by a hart that has queued work without ringing. */
   unrung: u32(),
   nextWaitAt: i64(),
+  /** Alarms that there are and may be (alarm.ts). */
+  alarms: u32(),
+  alarmsMax: u32(),
 });
 export type Scheduler = Ref<"scheduler">;
 
@@ -77,8 +82,11 @@ export type Hart = Ref<"hart">;
 export function createScheduler(tx: Transaction, harts: number, tasksMax: number): Scheduler {
   const scheduler = Scheduler.allocate(tx);
   tx.words[placeRoot(tx, "scheduler", 1)] = scheduler;
-  Scheduler.heapAt.init(tx, scheduler, placeRoot(tx, "timers", tasksMax));
-  Scheduler.heapMax.init(tx, scheduler, tasksMax);
+  // Every task may sleep, and every alarm be set: the heap never overflows.
+  const alarmsMax = tasksMax * ALARMS_PER_TASK;
+  Scheduler.heapAt.init(tx, scheduler, placeRoot(tx, "timers", tasksMax + alarmsMax));
+  Scheduler.heapMax.init(tx, scheduler, tasksMax + alarmsMax);
+  Scheduler.alarmsMax.init(tx, scheduler, alarmsMax);
   const table = placeRoot(tx, "hart-records", HARTS_MAX + 1);
   for (let i = 0; i < harts; i++) {
     const hart = Hart.allocate(tx);
@@ -436,6 +444,15 @@ export function cancelAlarm(tx: Transaction, task: Task): boolean {
   if (run === RUN.READY || run === RUN.RUNNING) return false;
   if (Task.timerIndex.get(tx, task) !== 0) removeDeadline(tx, scheduler, task);
   return true;
+}
+
+/** Counts alarms that are made (1) or gone (−1). Throws EAGAIN when there are too many. */
+export function countAlarm(tx: Transaction, change: 1 | -1): void {
+  const scheduler = schedulerOf(tx);
+  Scheduler.lock.acquire(tx, scheduler);
+  const alarms = Scheduler.alarms.get(tx, scheduler);
+  if (change > 0 && alarms >= Scheduler.alarmsMax.get(tx, scheduler)) throw errno.EAGAIN;
+  Scheduler.alarms.set(tx, scheduler, alarms + change);
 }
 
 /** The earliest deadline, monotonic ns; 0 if there is none. Without the lock: a hint. */

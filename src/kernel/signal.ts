@@ -3,24 +3,30 @@
  * runs on belongs to the personality.
  *
  * A signal is pending for a process (any of its tasks may take it) or for one task. Standard signals (1–31)
- * are pending at most once; real-time signals queue. Details of process-directed standard signals lie in the
- * process record, so that sending one needs no allocation and can be done in a redo step; all others are
- * queued-signal records.
+ * are pending at most once; real-time signals queue, and each signal of a POSIX timer does. Details of
+ * process-directed standard signals without a value lie in the process record, so that sending one needs no
+ * allocation and can be done in a redo step; all others are queued-signal records.
+ *
+ * Queued signals are charged to the user (account.ts). At the limit, a real-time signal that carries more than
+ * kill(2) does fails with EAGAIN; any other is pending without its details, as on Linux.
  *
  * Everything here is guarded by Process.signals.
  *
  * Invariants
- *   G1  A pending bit of a real-time signal, or of any task-directed signal, is set if and only if the queue
- *       holds a record of that signal.
+ *   G1  A pending bit of a process is set if and only if its queue holds a record of that signal, or the signal
+ *       is plain; that of a task, if and only if its queue holds one.
  *   G2  A task with a pending signal that it does not block has ATTENTION.SIGNAL set, or another task of its
  *       process has, for a process-directed one.
  */
 
 import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
+import type { RecordName } from "../base/record-ids.ts";
 import type { HeapView } from "../heap/heap.ts";
 import { each, append, next, remove } from "../heap/list.ts";
+import { type ListField, none, type Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { chargeUser, creditUser } from "./account.ts";
 import type { SignalAction, SignalInfo } from "./call.ts";
 import { signalCondition } from "./condition.ts";
 import { nudgeTask } from "./scheduler.ts";
@@ -165,46 +171,78 @@ export function signalInfo(signal: number, code: number, rest: Partial<SignalInf
     valueLow: 0,
     valueHigh: 0,
     timer: 0,
+    setting: 0,
     ...rest,
   };
 }
 
 /**
  * Sends a signal to a process: any of its tasks may take it. A real-time signal is queued and throws EAGAIN
- * when that is impossible. Nothing happens if the process has ended or ignores the signal.
+ * when that is impossible. False if nothing comes of it: the process has ended or ignores the signal, or the same
+ * standard signal is pending already.
  */
-export function sendToProcess(tx: Transaction, process: Process, info: SignalInfo): void {
+export function sendToProcess(tx: Transaction, process: Process, info: SignalInfo): boolean {
   const { signal } = info;
   Process.signals.acquire(tx, process);
-  if (Process.life.get(tx, process) !== LIFE.ALIVE) return;
+  if (Process.life.get(tx, process) !== LIFE.ALIVE) return false;
   prepare(tx, process, signal);
-  if (isIgnored(tx, process, signal) && !blockedByAll(tx, process, signal)) return;
+  if (isIgnored(tx, process, signal) && !blockedByAll(tx, process, signal)) return false;
   const word = wordOf(signal);
   const pending = Process.pending.get(tx, process, word);
-  if (signal < REALTIME_FIRST) {
-    if ((pending & bit(signal)) !== 0) return;
-    const at = (signal - 1) * 4;
-    Process.details.set(tx, process, at, info.code);
-    Process.details.set(tx, process, at + 1, info.pid);
-    Process.details.set(tx, process, at + 2, info.uid);
-    Process.details.set(tx, process, at + 3, info.status);
+  if (signal < REALTIME_FIRST && info.timer === 0) {
+    if ((pending & bit(signal)) !== 0) return false;
+    const carries = info.valueLow !== 0 || info.valueHigh !== 0 || info.errno !== 0;
+    const account = carries ? chargeUser(tx, process, false) : 0;
+    if (account !== 0) append(tx, Process.queue, process, QueuedSignal.links, queued(tx, info, account));
+    else notePlain(tx, process, carries ? signalInfo(signal, SI.USER) : info);
   } else {
-    append(tx, Process.queue, process, QueuedSignal.links, queued(tx, info));
+    const record = realTimeRecord(tx, process, info, Process.queue.first(tx, process));
+    if (record === 0) return false;
+    append(tx, Process.queue, process, QueuedSignal.links, record);
   }
   Process.pending.set(tx, process, word, pending | bit(signal));
   const taker = takerOf(tx, process, signal);
   if (taker !== 0) raiseAttention(tx, taker, ATTENTION.SIGNAL);
+  return true;
 }
 
-/** Sends a signal to one task. */
-export function sendToTask(tx: Transaction, task: Task, info: SignalInfo): void {
+/** Notes a standard signal in the process record. */
+function notePlain(tx: Transaction, process: Process, info: SignalInfo): void {
+  const at = (info.signal - 1) * 4;
+  Process.details.set(tx, process, at, info.code);
+  Process.details.set(tx, process, at + 1, info.pid);
+  Process.details.set(tx, process, at + 2, info.uid);
+  Process.details.set(tx, process, at + 3, info.status);
+  Process.plain.set(tx, process, Process.plain.get(tx, process) | bit(info.signal));
+}
+
+/**
+ * The record for a signal that queues behind `first`; none if the user's limit leaves only the fact that it is
+ * pending, and it is already. A timer has paid for its signal when it was made.
+ */
+function realTimeRecord(
+  tx: Transaction,
+  process: Process,
+  info: SignalInfo,
+  first: QueuedSignal,
+): QueuedSignal {
+  if (info.timer !== 0) return queued(tx, info, 0);
+  const account = chargeUser(tx, process, false);
+  if (account !== 0) return queued(tx, info, account);
+  if (info.signal >= REALTIME_FIRST && info.code !== SI.USER) throw errno.EAGAIN;
+  if (findQueued(tx, first, info.signal) !== 0) return none();
+  return queued(tx, signalInfo(info.signal, SI.USER), 0);
+}
+
+/** Sends a signal to one task; false if nothing comes of it. */
+export function sendToTask(tx: Transaction, task: Task, info: SignalInfo): boolean {
   const { signal } = info;
   const process = Task.process.get(tx, task);
   Process.signals.acquire(tx, process);
-  if (Process.life.get(tx, process) !== LIFE.ALIVE) return;
+  if (Process.life.get(tx, process) !== LIFE.ALIVE) return false;
   prepare(tx, process, signal);
-  if (isIgnored(tx, process, signal) && !isBlocked(tx, task, signal)) return;
-  queueForTask(tx, task, info);
+  if (isIgnored(tx, process, signal) && !isBlocked(tx, task, signal)) return false;
+  return queueForTask(tx, task, info, false);
 }
 
 /**
@@ -224,20 +262,27 @@ export function forceToTask(tx: Transaction, task: Task, info: SignalInfo): void
     const word = wordOf(signal);
     Task.mask.set(tx, task, word, Task.mask.get(tx, task, word) & ~bit(signal));
   }
-  queueForTask(tx, task, info);
+  queueForTask(tx, task, info, true);
 }
 
-function queueForTask(tx: Transaction, task: Task, info: SignalInfo): void {
+/** `forced`: the user's limit does not matter. */
+function queueForTask(tx: Transaction, task: Task, info: SignalInfo, forced: boolean): boolean {
   const { signal } = info;
+  const process = Task.process.get(tx, task);
   const word = wordOf(signal);
   const pending = Task.pending.get(tx, task, word);
-  if (signal < REALTIME_FIRST && (pending & bit(signal)) !== 0) return;
-  append(tx, Task.queue, task, QueuedSignal.links, queued(tx, info));
+  if (signal < REALTIME_FIRST && info.timer === 0 && (pending & bit(signal)) !== 0) return false;
+  const record = forced
+    ? queued(tx, info, chargeUser(tx, process, true))
+    : realTimeRecord(tx, process, info, Task.queue.first(tx, task));
+  if (record === 0) return false;
+  append(tx, Task.queue, task, QueuedSignal.links, record);
   Task.pending.set(tx, task, word, pending | bit(signal));
   if (!isBlocked(tx, task, signal) || isAwaited(tx, task, signal)) raiseAttention(tx, task, ATTENTION.SIGNAL);
+  return true;
 }
 
-function queued(tx: Transaction, info: SignalInfo): QueuedSignal {
+function queued(tx: Transaction, info: SignalInfo, account: number): QueuedSignal {
   const record = QueuedSignal.allocate(tx);
   QueuedSignal.signal.init(tx, record, info.signal);
   QueuedSignal.code.init(tx, record, info.code);
@@ -249,7 +294,65 @@ function queued(tx: Transaction, info: SignalInfo): QueuedSignal {
   QueuedSignal.value.init(tx, record, 0, info.valueLow);
   QueuedSignal.value.init(tx, record, 1, info.valueHigh);
   QueuedSignal.timer.init(tx, record, info.timer);
+  QueuedSignal.setting.init(tx, record, info.setting);
+  QueuedSignal.account.init(tx, record, account);
   return record;
+}
+
+/** What POSIX timers do when their signals are looked at and taken (posix-timer.ts). */
+interface TimerSignals {
+  /** Expirations that the signal stands for beyond its own, now. */
+  overrun(tx: Transaction, process: Process, signal: QueuedSignal): number;
+  /** The signal is taken, or dropped; `overrun`: what its receiver was told, if anybody was. */
+  taken(tx: Transaction, process: Process, signal: QueuedSignal, overrun: number | undefined): void;
+}
+let timerSignals: TimerSignals | undefined;
+
+export function registerTimerSignals(hooks: TimerSignals): void {
+  timerSignals = hooks;
+}
+
+/** Takes a record off its queue and frees it. With Process.signals held. */
+function dropRecord<N extends RecordName>(
+  tx: Transaction,
+  head: ListField<N, "queued-signal">,
+  owner: Ref<N>,
+  process: Process,
+  record: QueuedSignal,
+  info?: SignalInfo,
+): void {
+  remove(tx, head, owner, QueuedSignal.links, record);
+  if (QueuedSignal.timer.get(tx, record) !== 0) {
+    const told = info?.timer === QueuedSignal.timer.get(tx, record) ? info.uid : undefined;
+    timerSignals?.taken(tx, process, record, told);
+  }
+  creditUser(tx, QueuedSignal.account.get(tx, record));
+  QueuedSignal.free(tx, record);
+}
+
+/** Records that one step of {@link dropQueueStep} drops. */
+const QUEUE_STEP = 64;
+
+/** Drops some of what is queued for a task that ends, or for its process; true when nothing is left. */
+export function dropQueueStep(tx: Transaction, task: Task, withProcess: boolean): boolean {
+  const process = Task.process.get(tx, task);
+  if (Task.queue.isEmpty(tx, task) && (!withProcess || Process.queue.isEmpty(tx, process))) return true;
+  Process.signals.acquire(tx, process);
+  let count = 0;
+  for (const record of each(tx, Task.queue, task, QueuedSignal.links)) {
+    if (count++ === QUEUE_STEP) return false;
+    dropRecord(tx, Task.queue, task, process, record);
+  }
+  Task.pending.set(tx, task, 0, 0);
+  Task.pending.set(tx, task, 1, 0);
+  if (!withProcess) return false;
+  for (const record of each(tx, Process.queue, process, QueuedSignal.links)) {
+    if (count++ === QUEUE_STEP) return false;
+    dropRecord(tx, Process.queue, process, process, record);
+  }
+  Process.pending.set(tx, process, 0, Process.plain.get(tx, process));
+  Process.pending.set(tx, process, 1, 0);
+  return false;
 }
 
 /** What sending a signal does at once: stop signals and SIGCONT cancel each other, SIGCONT and SIGKILL wake. */
@@ -277,25 +380,40 @@ function prepare(tx: Transaction, process: Process, signal: number): void {
 
 /** Takes the standard signals in `bits` off everything that is pending. */
 function discard(tx: Transaction, process: Process, bits: number): void {
-  const pending = Process.pending.get(tx, process, 0);
-  if ((pending & bits) !== 0) Process.pending.set(tx, process, 0, pending & ~bits);
-  for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
-    if ((Task.pending.get(tx, task, 0) & bits) === 0) continue;
-    for (const record of each(tx, Task.queue, task, QueuedSignal.links)) {
-      const signal = QueuedSignal.signal.get(tx, record);
-      if (signal < REALTIME_FIRST && (bit(signal) & bits) !== 0) {
-        remove(tx, Task.queue, task, QueuedSignal.links, record);
-        QueuedSignal.free(tx, record);
-      }
+  discardWord(tx, process, 0, bits);
+}
+
+/** Records that are discarded at once, so that the log has room; the others are taken and ignored one by one. */
+const DISCARD_MAX = 400;
+
+/** Takes the signals in `bits` (of word `word`) off everything that is pending. */
+function discardWord(tx: Transaction, process: Process, word: number, bits: number): void {
+  let room = DISCARD_MAX;
+  const isMeant = (record: QueuedSignal): boolean => {
+    const signal = QueuedSignal.signal.get(tx, record);
+    return wordOf(signal) === word && (bit(signal) & bits) !== 0 && room-- > 0;
+  };
+  const pending = Process.pending.get(tx, process, word);
+  if ((pending & bits) !== 0) {
+    for (const record of each(tx, Process.queue, process, QueuedSignal.links)) {
+      if (isMeant(record)) dropRecord(tx, Process.queue, process, process, record);
     }
-    Task.pending.set(tx, task, 0, Task.pending.get(tx, task, 0) & ~bits);
+    if (word === 0) Process.plain.set(tx, process, Process.plain.get(tx, process) & ~bits);
+    if (room > 0) Process.pending.set(tx, process, word, pending & ~bits);
+  }
+  for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
+    if ((Task.pending.get(tx, task, word) & bits) === 0) continue;
+    for (const record of each(tx, Task.queue, task, QueuedSignal.links)) {
+      if (isMeant(record)) dropRecord(tx, Task.queue, task, process, record);
+    }
+    if (room > 0) Task.pending.set(tx, task, word, Task.pending.get(tx, task, word) & ~bits);
   }
 }
 
 /** Drops what is pending of a signal whose action has just become "ignore" (POSIX sigaction). */
 export function discardIgnored(tx: Transaction, process: Process, signal: number): void {
   Process.signals.acquire(tx, process);
-  if (signal < REALTIME_FIRST) discard(tx, process, bit(signal));
+  discardWord(tx, process, wordOf(signal), bit(signal));
 }
 
 function takerOf(tx: Transaction, process: Process, signal: number): Task {
@@ -367,37 +485,40 @@ function findQueued(view: HeapView, first: QueuedSignal, signal: number): Queued
 }
 
 /** The details of a pending signal. */
-export function infoOf(view: HeapView, task: Task, signal: number): SignalInfo {
-  const process = Task.process.get(view, task);
-  const own = isOwn(view, task, signal);
-  if (own || signal >= REALTIME_FIRST) {
-    const record = findQueued(
-      view,
-      own ? Task.queue.first(view, task) : Process.queue.first(view, process),
-      signal,
-    );
-    if (record === 0) return signalInfo(signal, SI.KERNEL);
-    return signalInfo(signal, QueuedSignal.code.get(view, record), {
-      errno: QueuedSignal.errno.get(view, record),
-      pid: QueuedSignal.pid.get(view, record),
-      uid: QueuedSignal.uid.get(view, record),
-      status: QueuedSignal.status.get(view, record),
-      address: QueuedSignal.address.get(view, record),
-      valueLow: QueuedSignal.value.get(view, record, 0),
-      valueHigh: QueuedSignal.value.get(view, record, 1),
-      timer: QueuedSignal.timer.get(view, record),
-    });
-  }
+export function infoOf(tx: Transaction, task: Task, signal: number): SignalInfo {
+  const process = Task.process.get(tx, task);
+  const first = isOwn(tx, task, signal) ? Task.queue.first(tx, task) : Process.queue.first(tx, process);
+  const record = findQueued(tx, first, signal);
+  if (record !== 0) return recordInfo(tx, process, record);
+  if (isOwn(tx, task, signal) || signal >= REALTIME_FIRST) return signalInfo(signal, SI.KERNEL);
   const at = (signal - 1) * 4;
-  return signalInfo(signal, Process.details.get(view, process, at), {
-    pid: Process.details.get(view, process, at + 1),
-    uid: Process.details.get(view, process, at + 2) >>> 0,
-    status: Process.details.get(view, process, at + 3),
+  return signalInfo(signal, Process.details.get(tx, process, at), {
+    pid: Process.details.get(tx, process, at + 1),
+    uid: Process.details.get(tx, process, at + 2) >>> 0,
+    status: Process.details.get(tx, process, at + 3),
   });
 }
 
-/** Takes one pending `signal` out of what is pending; false if another task was faster. */
-export function takeSignal(tx: Transaction, task: Task, signal: number): boolean {
+function recordInfo(tx: Transaction, process: Process, record: QueuedSignal): SignalInfo {
+  const timer = QueuedSignal.timer.get(tx, record);
+  return signalInfo(QueuedSignal.signal.get(tx, record), QueuedSignal.code.get(tx, record), {
+    errno: QueuedSignal.errno.get(tx, record),
+    pid: QueuedSignal.pid.get(tx, record),
+    // siginfo_t has the overrun of a timer where others have the user.
+    uid: timer === 0 ? QueuedSignal.uid.get(tx, record) : (timerSignals?.overrun(tx, process, record) ?? 0),
+    status: QueuedSignal.status.get(tx, record),
+    address: QueuedSignal.address.get(tx, record),
+    valueLow: QueuedSignal.value.get(tx, record, 0),
+    valueHigh: QueuedSignal.value.get(tx, record, 1),
+    timer,
+  });
+}
+
+/**
+ * Takes one pending `signal` out of what is pending; false if another task was faster. `info`: its details, if
+ * somebody is told of them.
+ */
+export function takeSignal(tx: Transaction, task: Task, signal: number, info?: SignalInfo): boolean {
   const process = Task.process.get(tx, task);
   Process.signals.acquire(tx, process);
   const word = wordOf(signal);
@@ -405,22 +526,24 @@ export function takeSignal(tx: Transaction, task: Task, signal: number): boolean
     const record = findQueued(tx, Task.queue.first(tx, task), signal);
     assert(record !== 0, "pending signal without its record (G1)");
     const more = findQueued(tx, next(tx, QueuedSignal.links, record), signal) !== 0;
-    remove(tx, Task.queue, task, QueuedSignal.links, record);
-    QueuedSignal.free(tx, record);
+    dropRecord(tx, Task.queue, task, process, record, info);
     if (!more) Task.pending.set(tx, task, word, Task.pending.get(tx, task, word) & ~bit(signal));
     return true;
   }
   const pending = Process.pending.get(tx, process, word);
   if ((pending & bit(signal)) === 0) return false;
-  if (signal >= REALTIME_FIRST) {
-    const record = findQueued(tx, Process.queue.first(tx, process), signal);
-    assert(record !== 0, "pending signal without its record (G1)");
-    const more = findQueued(tx, next(tx, QueuedSignal.links, record), signal) !== 0;
-    remove(tx, Process.queue, process, QueuedSignal.links, record);
-    QueuedSignal.free(tx, record);
-    if (more) return true;
+  const plain = Process.plain.get(tx, process);
+  const record = findQueued(tx, Process.queue.first(tx, process), signal);
+  let more = false;
+  if (record !== 0) {
+    more = findQueued(tx, next(tx, QueuedSignal.links, record), signal) !== 0;
+    more ||= word === 0 && (plain & bit(signal)) !== 0;
+    dropRecord(tx, Process.queue, process, process, record, info);
+  } else {
+    assert(word === 0 && (plain & bit(signal)) !== 0, "pending signal without its record (G1)");
+    Process.plain.set(tx, process, plain & ~bit(signal));
   }
-  Process.pending.set(tx, process, word, pending & ~bit(signal));
+  if (!more) Process.pending.set(tx, process, word, pending & ~bit(signal));
   return true;
 }
 

@@ -136,7 +136,7 @@ export const Process = defineRecord("process", {
   pending: words(2),
   /** Details of process-directed pending signals 1–31: code, pid, uid, status for each. */
   details: words(31 * 4),
-  /** Process-directed pending real-time signals, oldest first. */
+  /** Process-directed pending real-time signals, and others that carry a value, oldest first. */
   queue: list("queued-signal"),
   /** alarm and setitimer(ITIMER_REAL): a kernel task that sleeps until then (real-timer.ts). */
   realTimer: ref("task"),
@@ -168,6 +168,12 @@ export const Process = defineRecord("process", {
   childSubreaper: u32(),
   /** A host process handle that waits for this process's end, if the host started it. */
   hostHandle: u32(),
+  /** Process-directed pending signals 1–31 whose details lie in `details`; the others are in the queue. */
+  plain: u32(),
+  /** POSIX timers (posix-timer.ts), the id of the next, and how many are armed that go by time on harts. */
+  timers: list("timer"),
+  nextTimer: u32(),
+  cpuTimers: u32(),
 });
 export type Process = Ref<"process">;
 
@@ -241,9 +247,11 @@ export const Task = defineRecord("task", {
   switches: u32(),
   /** A host call that this task carries out, if it is one of the kernel's own (host-call.ts). */
   hostCall: ref("host-call"),
-  /** 1 if it is the real timer of its process. */
+  /** Of an alarm (alarm.ts): whose, a value of ALARM; else 0. */
   isTimer: u32(),
   personality: u32(),
+  /** Of an alarm: the record that it belongs to, 0 if that has given it up. */
+  alarmOwner: u32(),
 });
 export type Task = Ref<"task">;
 
@@ -266,7 +274,11 @@ export const QueuedSignal = defineRecord("queued-signal", {
   address: i64(),
   /** si_value or si_utime/si_stime: two raw words. */
   value: words(2),
+  /** Of a POSIX timer's signal: the timer's id + 1, and its setting (Timer.setting) then; else 0. */
   timer: u32(),
+  setting: u32(),
+  /** What the user was charged with (account.ts). */
+  account: u32(),
 });
 export type QueuedSignal = Ref<"queued-signal">;
 
@@ -300,3 +312,33 @@ export const FutexWaiter = defineRecord("futex-waiter", {
   condition: condition(),
 });
 export type FutexWaiter = Ref<"futex-waiter">;
+
+/** A POSIX timer. Guarded by the signals lock of its process; see posix-timer.ts. */
+export const Timer = defineRecord("timer", {
+  process: ref("process"),
+  links: link(),
+  id: u32(),
+  /** What it goes by, a value of TIMER_BASE, and whose time on harts. */
+  base: u32(),
+  clockTid: u32(),
+  /** The clock's number, as the program gave it (a clockid_t of Linux). */
+  clock: i32(),
+  /** struct sigevent: how to notify, which signal, which thread, with what value. */
+  notify: u32(),
+  signal: u32(),
+  tid: u32(),
+  value: words(2),
+  /** When it expires next (of a clock of time on harts: by that clock), 0: disarmed; and its interval. ns. */
+  at: i64(),
+  interval: i64(),
+  /** Goes up each time the timer is set: a signal of an earlier setting does not arm it again. */
+  setting: u32(),
+  /** 1 while its signal is pending: it is armed again when that is taken. */
+  pending: u32(),
+  /** Expirations since the last signal was queued that nobody was told of; and of the last one that was taken. */
+  missed: i64(),
+  overrun: u32(),
+  alarm: ref("task"),
+  account: u32(),
+});
+export type Timer = Ref<"timer">;

@@ -34,6 +34,7 @@ import {
 import type { File } from "../kernel/file.ts";
 import { releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
+import { dropTimersStep } from "../kernel/posix-timer.ts";
 import { endOtherTasks, lockTree, takeLead } from "../kernel/process.ts";
 import { setPc, setX, X } from "../kernel/registers.ts";
 import { noteWait, pathAt, WOULD_BLOCK } from "../kernel/request.ts";
@@ -139,6 +140,7 @@ function attemptLoad(tx: Transaction, task: Task, request: ProgramRequest): void
     awaitAlone(tx, task, process);
     ownFiles(tx, task);
     while (!closeOnExecStep(tx, Task.files.get(tx, task))) tx.commit();
+    while (!dropTimersStep(tx, Task.process.get(tx, task))) tx.commit();
     tx.commit();
     becomeProgram(tx, task, request.name, files, loaded, stack);
     tx.commit();

@@ -102,10 +102,6 @@ export const unsupportedRows: readonly CallRow[] = [
   ),
   ...group(
     later,
-    [108, "timer_gettime", ["int", "address"]],
-    [109, "timer_getoverrun", ["int"]],
-    [110, "timer_settime", ["int", "hex", "address", "address"]],
-    [111, "timer_delete", ["int"]],
     [118, "sched_setparam", ["pid", "address"]],
     [127, "sched_rr_get_interval", ["pid", "address"]],
     [274, "sched_setattr", ["pid", "address", "hex"]],

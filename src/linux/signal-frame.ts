@@ -62,7 +62,7 @@ export function siginfoBytes(info: SignalInfo): Uint8Array<ArrayBuffer> {
     view.setBigUint64(16, BigInt(info.address), true);
     return new Uint8Array(view.buffer);
   }
-  view.setInt32(16, info.timer !== 0 ? info.timer : info.pid, true);
+  view.setInt32(16, info.pid, true);
   view.setUint32(20, info.uid, true);
   if (info.signal === SIG.CHLD && info.code > 0) view.setInt32(24, info.status, true);
   else {

@@ -156,7 +156,7 @@ const sigtimedwait: CallHandler = (call) => {
   if (signal !== 0) {
     const info = infoOf(tx, task, signal);
     if (call.address(1) !== 0) writeUser(call, call.address(1), siginfoBytes(info));
-    if (takeSignal(tx, task, signal)) {
+    if (takeSignal(tx, task, signal, info)) {
       Task.sigwait.set(tx, task, 0, 0);
       Task.sigwait.set(tx, task, 1, 0);
       return signal;
@@ -271,7 +271,10 @@ const kill: CallHandler = (call) => {
   if (targets.length === 0) throw errno.EPERM;
   if (signal === 0) return 0;
   const info = userInfo(call, signal, SI.USER);
-  for (const process of targets.sort((a, b) => a - b)) sendToProcess(tx, process, info);
+  targets.sort((a, b) => a - b);
+  // All of them before the first signal is sent: a queued one is charged under a lock that comes later.
+  for (const process of targets) Process.signals.acquire(tx, process);
+  for (const process of targets) sendToProcess(tx, process, info);
   return 0;
 };
 

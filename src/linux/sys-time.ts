@@ -9,48 +9,19 @@ import { WOULD_BLOCK } from "../kernel/request.ts";
 import { Kernel, Process, Task } from "../kernel/task.ts";
 import { kernelOf } from "../kernel/process.ts";
 import { threadOf } from "../kernel/thread.ts";
-import { processTime } from "../kernel/cpu-timers.ts";
+import { processTime } from "../kernel/posix-timer.ts";
 import { armRealTimer, realTimerOf } from "../kernel/real-timer.ts";
-import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
+import { CLOCK, readClock } from "./clocks.ts";
+import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
 import { pairBytes, readTimespec, readTimeval, writeTimespec, writeTimeval } from "./time-values.ts";
 import { writeUser } from "./user.ts";
 
-const CLOCK = {
-  CLOCK_REALTIME: 0,
-  CLOCK_MONOTONIC: 1,
-  CLOCK_PROCESS_CPUTIME_ID: 2,
-  CLOCK_THREAD_CPUTIME_ID: 3,
-  CLOCK_MONOTONIC_RAW: 4,
-  CLOCK_REALTIME_COARSE: 5,
-  CLOCK_MONOTONIC_COARSE: 6,
-  CLOCK_BOOTTIME: 7,
-} as const;
 const TIMER_ABSTIME = 1;
 const NS = 1e9;
 
 /** Time on harts of the calling task, or of all tasks of its process that live and have lived, ns. */
 function cpuTime(call: SystemCall, ofProcess: boolean): number {
   return ofProcess ? processTime(call.tx, call.process) : Task.runTime.get(call.tx, call.task);
-}
-
-function readClock(call: SystemCall, clock: number): number {
-  const { tx } = call;
-  switch (clock) {
-    case CLOCK.CLOCK_REALTIME:
-    case CLOCK.CLOCK_REALTIME_COARSE:
-      return threadOf(tx).clock.realtime();
-    case CLOCK.CLOCK_MONOTONIC:
-    case CLOCK.CLOCK_MONOTONIC_RAW:
-    case CLOCK.CLOCK_MONOTONIC_COARSE:
-    case CLOCK.CLOCK_BOOTTIME:
-      return call.now() - Kernel.bootedAt.get(tx, kernelOf(tx));
-    case CLOCK.CLOCK_PROCESS_CPUTIME_ID:
-      return cpuTime(call, true);
-    case CLOCK.CLOCK_THREAD_CPUTIME_ID:
-      return cpuTime(call, false);
-    default:
-      throw errno.EINVAL;
-  }
 }
 
 const clockGettime: CallHandler = (call) => {
@@ -219,7 +190,6 @@ export const timeRows: readonly CallRow[] = [
   }),
   full(102, "getitimer", [ITIMERS, "address"], getitimer),
   full(103, "setitimer", [ITIMERS, "address", "address"], setitimer),
-  unsupported(107, "timer_create", [CLOCKS, "address", "address"], "POSIX timers come later"),
   partial(112, "clock_settime", [CLOCKS, "timespec"], "the clock is the host's: EPERM", setClock),
   full(113, "clock_gettime", [CLOCKS, "timespec-out"], clockGettime),
   full(114, "clock_getres", [CLOCKS, "timespec-out"], clockGetres),

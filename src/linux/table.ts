@@ -33,6 +33,7 @@ import { socketRows } from "./sys-socket.ts";
 import { statRows } from "./sys-stat.ts";
 import { systemRows } from "./sys-system.ts";
 import { timeRows } from "./sys-time.ts";
+import { timerRows } from "./sys-timer.ts";
 import { transferRows } from "./sys-transfer.ts";
 
 /** All rows, by rising number. */
@@ -55,6 +56,7 @@ export const callRows: readonly CallRow[] = [
   ...statRows,
   ...systemRows,
   ...timeRows,
+  ...timerRows,
   ...transferRows,
   ...unsupportedRows,
 ].sort((a, b) => a.number - b.number);

@@ -7,6 +7,7 @@
 import { encodeUtf8 } from "../base/text.ts";
 import { createHeap } from "../heap/heap.ts";
 import { Transaction } from "../heap/transaction.ts";
+import { placeAccounts } from "../kernel/account.ts";
 import { createHostIo } from "../kernel/block-io.ts";
 import { createFutexes } from "../kernel/futex.ts";
 import { createHostCalls, HOST_CALLS } from "../kernel/host-call.ts";
@@ -92,6 +93,7 @@ export function buildSystem(buffers: SystemBuffers, options: SystemOptions, thre
   for (let i = 0; i < options.harts; i++) Hart.blockAt.init(tx, hartOf(tx, i), hartBlock(tx, i) / 4);
   nameMachine(tx, options.hostname);
   createFutexes(tx);
+  placeAccounts(tx);
   createHostIo(tx);
   placeServers(tx, options.placements ?? {});
   createAuth(tx);

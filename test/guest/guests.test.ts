@@ -24,9 +24,7 @@ test("every program is built and has its verdicts, all of them good", () => {
 });
 
 /** Programs that are known not to pass yet, with the reason. They run all the same. */
-const KNOWN: { readonly [name: string]: string } = {
-  timers: "timer_create and its relatives are not there yet: 10 of 45 verdicts",
-};
+const KNOWN: { readonly [name: string]: string } = {};
 
 const reason = await whyNoImage();
 

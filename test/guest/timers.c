@@ -149,6 +149,136 @@ static void posix(void) {
   errIs("a bad signal", SYS(timer_create, CLOCK_REALTIME, &e, &id), EINVAL);
 }
 
+static const struct itimerspec off;
+static void counts(void) {
+  // While its signal is blocked a timer only counts; what it counted comes with the signal.
+  u64 set = 1ul << (SIGUSR2 - 1), old;
+  struct event e = {.value = 5, .signo = SIGUSR2, .notify = 0};
+  struct itimerspec t = {{0, 5000000}, {0, 5000000}};
+  siginfo_t info;
+  int id = -1, other = -1;
+  SYS(rt_sigprocmask, SIG_BLOCK, &set, &old, 8);
+  SYS(timer_create, CLOCK_MONOTONIC, &e, &id);
+  eq("the first timer is 0", id, 0);
+  SYS(timer_settime, id, 0, &t, 0);
+  sleepMs(60);
+  struct timespec none = {0, 0};
+  eq("its signal", SYS(rt_sigtimedwait, &set, &info, &none, 8), SIGUSR2);
+  ok("si_code, si_timerid, si_value", info.si_code == SI_TIMER && info.si_tid == 0 && info.si_int == 5);
+  ok("si_overrun", info.si_overrun >= 9 && info.si_overrun < 100);
+  eq("timer_getoverrun says the same", SYS(timer_getoverrun, id), info.si_overrun);
+  eq("set off", SYS(timer_settime, id, 0, &off, &t), 0);
+  ok("the old setting", t.it_interval.tv_nsec == 5000000 && t.it_value.tv_nsec > 0);
+  SYS(timer_gettime, id, &t);
+  ok("off shows zeros", t.it_value.tv_nsec == 0 && t.it_value.tv_sec == 0 && t.it_interval.tv_nsec == 0);
+  while (SYS(rt_sigtimedwait, &set, &info, &none, 8) > 0) continue;
+  // Two timers with one standard signal: each has its own.
+  SYS(timer_create, CLOCK_MONOTONIC, &e, &other);
+  ok("ids go on", other == 1);
+  t = (struct itimerspec){{0, 0}, {0, 1000000}};
+  SYS(timer_settime, id, 0, &t, 0);
+  SYS(timer_settime, other, 0, &t, 0);
+  sleepMs(20);
+  int seen = 0;
+  while (SYS(rt_sigtimedwait, &set, &info, &none, 8) > 0) seen |= 1 << info.si_tid;
+  eq("a signal from each", seen, 3);
+  SYS(timer_delete, id);
+  SYS(timer_delete, other);
+  SYS(timer_create, CLOCK_MONOTONIC, 0, &id);
+  eq("ids are not used again", id, 2);
+  set = 1ul << (SIGALRM - 1);
+  SYS(rt_sigprocmask, SIG_BLOCK, &set, 0, 8);
+  SYS(timer_settime, id, 0, &t, 0);
+  sleepMs(20);
+  eq("without an event it is SIGALRM", SYS(rt_sigtimedwait, &set, &info, &none, 8), SIGALRM);
+  eq("with the id as its value", info.si_int, 2);
+  // An absolute time that has passed.
+  SYS(clock_gettime, CLOCK_REALTIME, &t.it_value);
+  SYS(timer_create, CLOCK_REALTIME, 0, &id);
+  SYS(timer_settime, id, 1, &t, 0);
+  struct timespec second = {1, 0};
+  eq("a time that has passed", SYS(rt_sigtimedwait, &set, &info, &second, 8), SIGALRM);
+  SYS(rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
+}
+
+static void ends(void) {
+  struct event e = {.signo = SIGTERM, .notify = 0};
+  struct itimerspec t = {{0, 0}, {0, 80000000}};
+  int id = -1;
+  SYS(timer_create, CLOCK_MONOTONIC, &e, &id);
+  SYS(timer_settime, id, 0, &t, 0);
+  long pid = fork();
+  if (pid == 0) {
+    struct itimerspec now;
+    exit_group(SYS(timer_gettime, id, &now) == -EINVAL ? 3 : 4);
+  }
+  statusIs("a child has none", waitStatus(pid), 3 << 8);
+  SYS(timer_delete, id);
+  pid = fork();
+  if (pid == 0) {
+    SYS(timer_create, CLOCK_MONOTONIC, &e, &id);
+    SYS(timer_settime, id, 0, &t, 0);
+    char *argv[] = {(char *)selfPath, "again", 0}, *envp[] = {0};
+    SYS(execve, selfPath, argv, envp);
+    exit_group(99);
+  }
+  statusIs("a new program has none", waitStatus(pid), 7 << 8);
+  errIs("no such timer", SYS(timer_settime, 77, 0, &t, 0), EINVAL);
+  errIs("no new setting", SYS(timer_settime, id, 0, 0, 0), EINVAL);
+  errIs("a bad clock", SYS(timer_create, 77, &e, &id), EINVAL);
+  errIs("a clock for reading", SYS(timer_create, CLOCK_MONOTONIC_RAW, &e, &id), EOPNOTSUPP);
+  errIs("a bad place for the id", SYS(timer_create, CLOCK_MONOTONIC, &e, 8), EFAULT);
+  errIs("a bad event", SYS(timer_create, CLOCK_MONOTONIC, 8, &id), EFAULT);
+  e.notify = 9;
+  errIs("a bad way", SYS(timer_create, CLOCK_MONOTONIC, &e, &id), EINVAL);
+  e.notify = 4;
+  e.pad[0] = 1;
+  errIs("another's thread", SYS(timer_create, CLOCK_MONOTONIC, &e, &id), EINVAL);
+  e.pad[0] = (u64)SYS(gettid);
+  eq("one's own thread", SYS(timer_create, CLOCK_MONOTONIC, &e, &id), 0);
+  t.it_value.tv_nsec = 1000000000;
+  errIs("bad nanoseconds", SYS(timer_settime, id, 0, &t, 0), EINVAL);
+  // Signals and timers of a user are bounded together.
+  struct rlimit64 few = {4, 4};
+  e.notify = 0;
+  if (fork() == 0) {
+    SYS(setresuid, 4321, 4321, 4321);
+    SYS(prlimit64, 0, RLIMIT_SIGPENDING, &few, 0);
+    int made = 0;
+    while (made < 10 && SYS(timer_create, CLOCK_MONOTONIC, &e, &id) == 0) made++;
+    exit_group(made);
+  }
+  statusIs("RLIMIT_SIGPENDING", waitStatus(-1), 4 << 8);
+}
+
+static void ofProcessor(void) {
+  struct event e = {.value = 1, .signo = SIGUSR1, .notify = 0};
+  struct itimerspec t = {{0, 0}, {0, 20000000}};
+  struct timespec before, after;
+  int id;
+  count = 0;
+  handle(SIGUSR1, onTimer, SA_SIGINFO, 0);
+  for (int clock = CLOCK_PROCESS_CPUTIME_ID; clock <= CLOCK_THREAD_CPUTIME_ID; clock++) {
+    int want = count + 1;
+    eq("by time on processors", SYS(timer_create, clock, &e, &id), 0);
+    SYS(clock_gettime, clock, &before);
+    SYS(timer_settime, id, 0, &t, 0);
+    sleepMs(60);
+    ok("not by sleep", count < want);
+    i64 t0 = nowNs();
+    while (count < want && nowNs() - t0 < 5000000000L) continue;
+    SYS(clock_gettime, clock, &after);
+    ok("after work", count == want);
+    ok("of that length", (after.tv_sec - before.tv_sec) * 1000000000L + after.tv_nsec - before.tv_nsec >= 20000000);
+    SYS(timer_delete, id);
+  }
+  // The clock of a process by its number.
+  int clock = (int)(~(unsigned)SYS(getpid) << 3) | 2;
+  eq("the clock of a process by its number", SYS(clock_gettime, clock, &before), 0);
+  eq("a timer by it", SYS(timer_create, clock, &e, &id), 0);
+  errIs("of nobody", SYS(clock_gettime, (int)(~(unsigned)32000 << 3) | 2, &before), EINVAL);
+}
+
 static int alarmed(void) {
   struct __kernel_old_itimerval t = {{0, 0}, {0, 20000}};
   SYS(setitimer, 0, &t, 0);
@@ -172,6 +302,13 @@ static void alarms(void) {
 }
 
 static const struct section all[] = {
-    {"clocks", clocks}, {"sleep", sleeping}, {"interval", interval}, {"processor", processor}, {"posix", posix}, {"alarms", alarms},
+    {"clocks", clocks}, {"sleep", sleeping}, {"interval", interval}, {"processor", processor}, {"posix", posix}, {"counts", counts},
+    {"ends", ends},     {"of processors", ofProcessor}, {"alarms", alarms},
 };
-SECTIONS("timers", all)
+int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], "again") == 0) {
+    sleepMs(150);
+    return 7;
+  }
+  return runSections("timers", all, sizeof all / sizeof all[0], argc, argv);
+}

@@ -200,6 +200,43 @@ export const time: readonly Scenario[] = [
     yield* g.ok("setitimer", 0, yield* g.put([0, 0, 0, 0]), buffer);
     yield* g.call("setitimer", 1, yield* g.put([0, 0, 0, 0]), buffer);
   }),
+  scenario("time/POSIX timers", function* (g) {
+    yield* g.setUp();
+    const buffer = g.bytes(128);
+    const id = g.bytes(4);
+    const set = yield* g.put([(1n << BigInt(SIG.USR1 - 1)) | (1n << BigInt(SIG.RT - 1))]);
+    yield* g.ok("rt_sigprocmask", 0, set, 0, 8);
+    const event = (signal: number, notify: number): ReturnType<typeof g.put> =>
+      g.put([7, BigInt(signal) | (BigInt(notify) << 32n), 0, 0, 0, 0, 0, 0]);
+    // A standard signal with an interval: taken twice, with expirations that were missed.
+    yield* g.ok("timer_create", 1, yield* event(SIG.USR1, 0), id);
+    yield* g.ok("timer_settime", 0, 0, yield* g.put([0, 1000, 0, 1000]), buffer);
+    for (let i = 0; i < 2; i++) {
+      yield* g.ok("nanosleep", yield* g.put([0, 10_000]), 0);
+      yield* g.ok("rt_sigtimedwait", set, buffer, yield* g.put([1, 0]), 8);
+    }
+    yield* g.ok("timer_getoverrun", 0);
+    yield* g.ok("timer_gettime", 0, buffer);
+    // To a thread, once, by the clock of the day.
+    const tid = yield* g.ok("gettid");
+    const toThread = yield* g.put([9, BigInt(SIG.RT) | (4n << 32n), tid, 0, 0, 0, 0, 0]);
+    yield* g.ok("timer_create", 0, toThread, id);
+    yield* g.ok("timer_settime", 1, 0, yield* g.put([0, 0, 0, 1000]), 0);
+    yield* g.ok("nanosleep", yield* g.put([0, 10_000]), 0);
+    yield* g.ok("rt_sigtimedwait", set, buffer, yield* g.put([1, 0]), 8);
+    // By time on harts, and ignored.
+    yield* g.ok("timer_create", 2, yield* event(SIG.USR1, 1), id);
+    yield* g.ok("timer_settime", 2, 0, yield* g.put([0, 0, 0, 1000]), 0);
+    yield* g.ok("timer_create", 1, yield* event(SIG.CHLD, 0), id);
+    yield* g.ok("timer_settime", 3, 0, yield* g.put([0, 1000, 0, 1000]), 0);
+    yield* g.ok("nanosleep", yield* g.put([0, 10_000]), 0);
+    yield* g.fails("EINVAL", "timer_settime", 9, 0, buffer, 0);
+    // Deleted while its signal waits; the rest ends with the process.
+    yield* g.ok("nanosleep", yield* g.put([0, 10_000]), 0);
+    yield* g.ok("timer_delete", 0);
+    yield* g.fails("EINVAL", "timer_delete", 0);
+    yield* g.ok("rt_sigtimedwait", set, buffer, yield* g.put([1, 0]), 8);
+  }),
 ];
 
 export const identity: readonly Scenario[] = [

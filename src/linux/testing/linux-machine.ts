@@ -11,6 +11,7 @@ import { createHeap } from "../../heap/heap.ts";
 import { REDO, type RedoKind, SLOT } from "../../heap/layout.ts";
 import { none } from "../../heap/record.ts";
 import { HookedTransaction, type Transaction } from "../../heap/transaction.ts";
+import { placeAccounts } from "../../kernel/account.ts";
 import { clearLeftovers } from "../../kernel/attend.ts";
 import { createHostIo } from "../../kernel/block-io.ts";
 import { SystemCall } from "../../kernel/call.ts";
@@ -88,6 +89,7 @@ export class LinuxMachine {
     createScheduler(tx, 1, 8);
     Hart.blockAt.init(tx, hartOf(tx, 0), hartBlock(tx, 0) / 4);
     createFutexes(tx);
+    placeAccounts(tx);
     createHostIo(tx);
     createAuth(tx);
     placeFifos(tx);
