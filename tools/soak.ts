@@ -1,5 +1,5 @@
 /**
- * Long and many: thousands of processes, threads and mappings, and nothing left of them (test/guest/soak.c).
+ * Long and many: thousands of processes, threads and mappings, and nothing left of them (bench/guest/soak.c).
  *
  *     node tools/soak.ts [--scale N]
  *
@@ -14,7 +14,7 @@ import type { Machine } from "../src/machine/api.ts";
 import { bootWithFaults } from "../src/machine/boot.ts";
 import type { MachineFaults } from "../src/machine/faults.ts";
 
-const PROGRAM = path.resolve(import.meta.dirname, "../test/guest/bin/soak");
+const PROGRAM = path.resolve(import.meta.dirname, "../bench/guest/bin/soak");
 const GUEST_PATH = "/tmp/soak";
 const MEMORY_BYTES = 2 ** 31;
 const SETTLE_MS = 10_000;

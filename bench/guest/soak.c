@@ -7,7 +7,7 @@
 //   soak alive N          N processes alive at once, each heard from twice
 //   soak alive-threads N  N threads alive at once
 //   soak file MEGABYTES   a file written, read back and summed, in the current directory
-#include "lib/rt.h"
+#include "../../test/guest/lib/rt.h"
 
 static int fail(const char *what, long got) {
   print("FAIL %s: %ld\n", what, got);
