@@ -27,7 +27,7 @@ import { CLOSE_RANGE, F, F_UNLCK, FD_CLOEXEC, FLOCK_BYTES, LOCK, O, SEEK } from 
 import { RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
-import { readStruct, writeUser } from "./user.ts";
+import { readStruct, writeBack, writeUser } from "./user.ts";
 
 /** Most descriptors that the caller may have. */
 export function descriptorLimit(call: SystemCall): number {
@@ -193,7 +193,7 @@ function recordLock(call: SystemCall, file: File, command: number): number {
     const other = vfs.testRecordLock(tx, file, table, type, start, length) as FileLock;
     lock.setInt16(0, other === 0 ? F_UNLCK : FileLock.type.get(tx, other), true);
     if (other !== 0) describeLock(call, lock, other);
-    writeUser(call, call.address(2), lock);
+    writeBack(call, call.address(2), lock);
     return 0;
   }
   const mode = File.flags.get(tx, file) & 3;

@@ -22,7 +22,7 @@ import { O, POLLFD_BYTES } from "./abi-file.ts";
 import { type CallRow, full } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
 import { type Mask, readMask, replaceMask } from "./sys-signal.ts";
-import { readStruct, writeUser } from "./user.ts";
+import { readStruct, writeBack, writeUser } from "./user.ts";
 
 /** One file of the set: what is asked, and what was answered. */
 interface Interest {
@@ -78,7 +78,7 @@ function writeRemaining(call: SystemCall, address: number, deadline: number): vo
   view.setUint32(4, Math.floor(seconds / 0x1_0000_0000), true);
   view.setUint32(8, left % 1e9, true);
   try {
-    writeUser(call, address, view);
+    writeBack(call, address, view);
   } catch (error) {
     if (error !== errno.EFAULT) throw error;
     call.tx.rollback();
@@ -178,7 +178,7 @@ function pselect6(call: SystemCall): number {
       total++;
     }
   }
-  for (const { address, answer } of sets) if (address !== 0 && words > 0) writeUser(call, address, answer);
+  for (const { address, answer } of sets) if (address !== 0 && words > 0) writeBack(call, address, answer);
   return total;
 }
 

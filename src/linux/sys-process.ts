@@ -14,7 +14,7 @@ import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./ro
 import { siginfoBytes } from "./signal-frame.ts";
 import { rusageBytes } from "./sys-time.ts";
 import { KERNEL_RELEASE, KERNEL_VERSION } from "./kernel-name.ts";
-import { readStruct, readUser, writeUser } from "./user.ts";
+import { readStruct, readUser, writeBack, writeUser } from "./user.ts";
 
 // Ends.
 
@@ -283,7 +283,7 @@ const prlimit: CallHandler = (call) => {
     if (hard > oldHard && !isCapable(call, CAP.SYS_RESOURCE)) throw errno.EPERM;
     for (let i = 0; i < 4; i++) Limits.values.set(tx, limits, at + i, fresh.getInt32(i * 4, true));
   }
-  if (call.address(3) !== 0) writeUser(call, call.address(3), old);
+  if (call.address(3) !== 0) writeBack(call, call.address(3), old);
   return 0;
 };
 

@@ -32,7 +32,7 @@ import { CAP } from "../servers/auth/capabilities.ts";
 import { Credentials } from "../kernel/credentials.ts";
 import { type CallRow, full, nameSet } from "./row.ts";
 import { popSignalFrame, siginfoBytes, SIGINFO_BYTES } from "./signal-frame.ts";
-import { readUser, writeUser } from "./user.ts";
+import { readUser, writeBack, writeUser } from "./user.ts";
 import { readTimespec } from "./time-values.ts";
 
 const SIGSET_BYTES = 8;
@@ -73,7 +73,7 @@ const sigaction: CallHandler = (call) => {
   if (call.address(2) !== 0) {
     const old = new Int32Array(ACTION.words);
     for (let i = 0; i < ACTION.words; i++) old[i] = SignalHandlers.actions.get(tx, handlers, at + i);
-    writeUser(call, call.address(2), new Uint8Array(old.buffer));
+    writeBack(call, call.address(2), new Uint8Array(old.buffer));
   }
   if (fresh === undefined) return 0;
   SignalHandlers.lock.acquire(tx, handlers);
@@ -97,7 +97,7 @@ const sigprocmask: CallHandler = (call) => {
   const oldHigh = Task.mask.get(tx, task, 1);
   if (call.address(3) !== SIGSET_BYTES) throw errno.EINVAL;
   const wanted = call.address(1) !== 0 ? readMask(call, call.address(1), SIGSET_BYTES) : undefined;
-  if (call.address(2) !== 0) writeUser(call, call.address(2), maskBytes(oldLow, oldHigh));
+  if (call.address(2) !== 0) writeBack(call, call.address(2), maskBytes(oldLow, oldHigh));
   if (wanted === undefined) return 0;
   const [low, high] = wanted;
   switch (call.int(0)) {
@@ -192,7 +192,7 @@ const sigaltstack: CallHandler = (call) => {
     old.setBigUint64(0, BigInt(base), true);
     old.setInt32(8, size === 0 ? SS_DISABLE : onStack ? SS_ONSTACK : 0, true);
     old.setBigUint64(16, BigInt(size), true);
-    writeUser(call, call.address(1), new Uint8Array(old.buffer));
+    writeBack(call, call.address(1), new Uint8Array(old.buffer));
   }
   if (fresh === undefined) return 0;
   if (onStack) throw errno.EPERM;

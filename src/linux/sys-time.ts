@@ -14,7 +14,7 @@ import { armRealTimer, realTimerOf } from "../kernel/real-timer.ts";
 import { CLOCK, readClock } from "./clocks.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
 import { pairBytes, readTimespec, readTimeval, writeTimespec, writeTimeval } from "./time-values.ts";
-import { writeUser } from "./user.ts";
+import { writeBack, writeUser } from "./user.ts";
 
 const TIMER_ABSTIME = 1;
 const NS = 1e9;
@@ -121,7 +121,7 @@ const setitimer: CallHandler = (call) => {
     interval = readTimeval(call, call.address(1));
     value = readTimeval(call, call.address(1) + 16);
   }
-  if (call.address(2) !== 0) writeUser(call, call.address(2), timerBytes(call, which));
+  if (call.address(2) !== 0) writeBack(call, call.address(2), timerBytes(call, which));
   const timer = TIMERS[which];
   if (timer !== undefined) {
     Process.signals.acquire(call.tx, call.process);

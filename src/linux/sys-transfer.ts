@@ -25,7 +25,7 @@ import { Task } from "../kernel/task.ts";
 import { O, O_ACCMODE, RW_MAX, SEEK } from "./abi-file.ts";
 import { type CallRow, full, partial, unsupported } from "./row.ts";
 import { failWrite } from "./sys-read-write.ts";
-import { readStruct, writeUser } from "./user.ts";
+import { readStruct, writeBack } from "./user.ts";
 
 const REGULAR = FILE_KINDS.indexOf("inode");
 /** Frames, and bytes, that one step copies. */
@@ -141,7 +141,7 @@ function moveOffset(call: SystemCall, address: number, offset: number): void {
   const view = new DataView(new ArrayBuffer(8));
   view.setUint32(0, offset % 0x1_0000_0000, true);
   view.setUint32(4, Math.floor(offset / 0x1_0000_0000), true);
-  writeUser(call, address, view);
+  writeBack(call, address, view);
 }
 
 function sendfile(call: SystemCall): number {

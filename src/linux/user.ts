@@ -46,6 +46,15 @@ export function writeUser(call: SystemCall, address: number, bytes: ArrayBufferV
   memory.copyToUser(call.tx, spaceOf(call), address, new Uint8Array(buffer, byteOffset, byteLength));
 }
 
+/**
+ * Writes `bytes` where the call has read its arguments, or may have: a caller may give one address for both. It is
+ * undone with the call, whose next attempt must read what the first one read.
+ */
+export function writeBack(call: SystemCall, address: number, bytes: ArrayBufferView): void {
+  const { buffer, byteOffset, byteLength } = bytes;
+  memory.storeToUser(call.tx, spaceOf(call), address, new Uint8Array(buffer, byteOffset, byteLength));
+}
+
 /** The pointer-sized number at `address`; inexact beyond 2^53, which no valid address or size is. */
 export function readPointer(call: SystemCall, address: number): number {
   const space = spaceOf(call);

@@ -217,6 +217,23 @@ export function copyToUser(tx: Transaction, space: AddressSpace, va: number, sou
   }
 }
 
+/**
+ * As {@link copyToUser}, by logged stores of whole words, so that a rollback takes it back: for the few bytes that
+ * a call writes where it has read, and would read again. Throws EFAULT.
+ */
+export function storeToUser(tx: Transaction, space: AddressSpace, va: number, source: Uint8Array): void {
+  eachRun(tx, space, va, source.length, true, (pa, done, run) => {
+    for (let word = pa >>> 2; word * 4 < pa + run; word++) {
+      let value = tx.memory[word]!;
+      for (let at = Math.max(word * 4, pa); at < Math.min(word * 4 + 4, pa + run); at++) {
+        const shift = (at & 3) * 8;
+        value = (value & ~(0xff << shift)) | (source[done + at - pa]! << shift);
+      }
+      tx.storeMemory(word, value);
+    }
+  });
+}
+
 /** Fills user memory with zeros. Throws EFAULT. */
 export function clearUser(tx: Transaction, space: AddressSpace, va: number, length: number): void {
   eachRun(tx, space, va, length, true, (pa, _done, run) => void tx.memoryBytes.fill(0, pa, pa + run));
