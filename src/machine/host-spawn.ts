@@ -81,11 +81,16 @@ export const spawn: HostCallHandler = (call, record) => {
   if (Task.process.get(tx, child) === 0) {
     enrol(call, record, child);
     call.step();
-    if (payload.tty !== undefined) takeTerminal(tx, child, fileAt(tx, table, 0));
-    call.step();
   }
-  enterFolder(call, child, payload.cwd);
-  load(call, child, payload);
+  const process = Task.process.get(tx, child);
+  if (Process.hasExecuted.get(tx, process) === 0) {
+    if (payload.tty !== undefined && Process.terminal.get(tx, process) === 0) {
+      takeTerminal(tx, child, fileAt(tx, table, 0));
+      call.step();
+    }
+    enterFolder(call, child, payload.cwd);
+    load(call, child, payload);
+  }
   Task.child.set(tx, task, none());
   startTask(tx, child);
   return 0;
