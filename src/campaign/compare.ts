@@ -35,6 +35,7 @@ import {
 } from "../heap/layout.ts";
 import { BytesField, I64Field, LockField, schemaOf } from "../heap/record.ts";
 import { memoryLayout, type MemoryLayout } from "../kernel/memory/layout.ts";
+import { PAGE_STALE } from "../kernel/memory/page-table.ts";
 import { AddressSpace, Mapping } from "../kernel/memory/records.ts";
 import { Task } from "../kernel/task.ts";
 import { PAGE } from "../servers/vfs/radix.ts";
@@ -72,7 +73,8 @@ const FREE_ROOTS: ReadonlySet<RootName> = new Set([
 const DIFFERENCES_MAX = 8;
 const LEAF_PAGE_WORDS: number = LEAF_PAGE >>> 2;
 const FRAME_WORDS = 1024;
-const PAGE_FLAGS = 0xfff;
+/** PAGE_STALE says that the next access asks the file again: a fault that is handled twice has done so already. */
+const PAGE_FLAGS: number = 0xfff & ~PAGE_STALE;
 
 interface Block {
   readonly type: number;

@@ -17,6 +17,7 @@ import { checkHeap } from "../heap/check.ts";
 import type { CrashPoint, HookedTransaction } from "../heap/transaction.ts";
 import { Comparison } from "./compare.ts";
 import { Driver, HartDeath, type Segment, type UserCode } from "./driver.ts";
+import { KnownStates } from "./known-states.ts";
 import type { OneThreadMachine } from "./machine.ts";
 import { type Snapshot, Snapshots } from "./snapshot.ts";
 import { storeSite } from "./store-sites.ts";
@@ -84,6 +85,7 @@ export class CrashLoop {
   readonly #options: CrashLoopOptions;
   #machine: OneThreadMachine | undefined;
   #snapshots: Snapshots | undefined;
+  #right: KnownStates | undefined;
   #before: Snapshot | undefined;
   #after: Snapshot | undefined;
   /** Violations that are there without a fault. */
@@ -101,6 +103,7 @@ export class CrashLoop {
     this.#machine = machine;
     this.#known = new Set();
     this.#snapshots = new Snapshots(machine.view);
+    this.#right = new KnownStates(machine.view, this.#snapshots);
     this.#before = this.#snapshots.empty();
     this.#after = this.#snapshots.empty();
     const driver = new Driver(machine, (segment) => this.#segment(segment), code);
@@ -131,6 +134,7 @@ export class CrashLoop {
     this.record.seen.add(signature);
     snapshots.capture(after);
     const dirty = snapshots.dirty(before);
+    this.#right!.clear();
     const failures: Failure[] = [];
     // What is wrong without a fault is said once.
     for (const { invariant, text: what } of checkHeap(machine.view)) {
@@ -152,7 +156,7 @@ export class CrashLoop {
         const failure = this.#tryOne(segment, kind, step, after);
         if (failure === undefined) continue;
         failed++;
-        if (!failures.some(({ site, point }) => site === failure.site && point === failure.point)) {
+        if (!failures.some((other) => isSamePlace(other, failure))) {
           failures.push(failure);
         }
         snapshots.restore(before);
@@ -220,13 +224,20 @@ export class CrashLoop {
       this.#recovered = true;
     }
     if (struck === undefined) return failed("the fault did not strike: the run is not the same twice");
+    if (this.#right!.has()) return undefined;
     const violations = checkHeap(this.#machine!.view)
       .map(({ invariant, text }) => `${invariant}: ${text}`)
       .filter((text) => !this.#known.has(text));
     if (violations.length > 0) return failed(violations.slice(0, 3).join("; "));
     const differences = new Comparison(this.#machine!.view, expected).run();
-    return differences.length > 0 ? failed(differences.join("; ")) : undefined;
+    if (differences.length > 0) return failed(differences.join("; "));
+    this.#right!.add();
+    return undefined;
   }
+}
+
+function isSamePlace(a: Failure, b: Failure): boolean {
+  return a.site === b.site && a.point === b.point && a.kind === b.kind;
 }
 
 const siteNumbers = new Map<string, number>();

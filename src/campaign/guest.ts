@@ -21,7 +21,7 @@ import type { HeapView } from "../heap/heap.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { translate } from "../kernel/memory/page-table.ts";
 import { pc, X } from "../kernel/registers.ts";
-import { Task } from "../kernel/task.ts";
+import { Process, Task } from "../kernel/task.ts";
 import { callRows } from "../linux/table.ts";
 import type { Trap, UserCode } from "./driver.ts";
 
@@ -41,6 +41,7 @@ export function callNumber(name: string): number {
 }
 
 const EXIT_GROUP = callNumber("exit_group");
+const EXECS: ReadonlySet<number> = new Set([callNumber("execve"), callNumber("execveat")]);
 const SIGRETURN = callNumber("rt_sigreturn");
 
 /** An argument of a call: a number, or −1 and the like; addresses come from `bytes` and `put`. */
@@ -195,7 +196,7 @@ interface Frame {
 interface Running {
   readonly guest: Guest;
   /** Tells a task from an earlier one with the same record. */
-  readonly tid: number;
+  tid: number;
   readonly frames: Frame[];
 }
 
@@ -220,14 +221,16 @@ export class GuestPrograms implements UserCode {
 
   advance(task: Task): Trap {
     const registers = Task.registers.get(this.#view, task);
-    const known = this.#running.get(task);
-    const running = known?.tid === Task.tid.get(this.#view, task) ? known : this.#begin(task);
+    const running = this.#runningOf(task);
     const at = pc(this.#view, registers);
     const frame = running.frames.at(-1)!;
     if (frame.request?.kind === "fault" && frame.pc === at) return this.#resume(running, registers);
     const isReturn = frame.request?.kind === "call" && frame.request.number === SIGRETURN;
     const handler = this.#handlers.get(at);
-    if (handler !== undefined && !isReturn) {
+    if (handler !== undefined) {
+      // A handler has returned into the beginning of another: two signals came at once, or one during the call
+      // that was made again.
+      if (isReturn) running.frames.pop();
       running.frames.push({ steps: withReturn(handler, running.guest), request: undefined, pc: at });
       return this.#resume(running, registers);
     }
@@ -236,8 +239,20 @@ export class GuestPrograms implements UserCode {
     return this.#resume(running, registers);
   }
 
+  /** The task's program; a task with the same record and another tid is another, unless execve gave it that. */
+  #runningOf(task: Task): Running {
+    const tid = Task.tid.get(this.#view, task);
+    const known = this.#running.get(task);
+    if (known?.tid === tid) return known;
+    const request = known?.frames.at(-1)?.request;
+    if (known === undefined || request?.kind !== "call" || !EXECS.has(request.number))
+      return this.#begin(task);
+    known.tid = tid;
+    return known;
+  }
+
   #begin(task: Task): Running {
-    const program = this.#programOf();
+    const program = this.#programOf(task);
     const guest = new Guest(this.#view, task, this.#handlers, this.#shared);
     const running: Running = {
       guest,
@@ -248,8 +263,9 @@ export class GuestPrograms implements UserCode {
     return running;
   }
 
-  #programOf(): Program {
-    if (this.#running.size === 0) return this.#first;
+  #programOf(task: Task): Program {
+    // What the host has started runs the scenario's program, however often it does.
+    if (Process.hostHandle.get(this.#view, Task.process.get(this.#view, task)) !== 0) return this.#first;
     for (const { guest } of this.#running.values()) {
       const child = guest.nextChild;
       if (child === undefined) continue;

@@ -53,14 +53,30 @@ export function runScenario(
     uid: scenario.uid ?? 0,
     ...(scenario.tty === true ? { tty: { columns: 80, rows: 24 } } : {}),
   };
-  spawnProgram(machine, ["hello"], turn, options);
+  const { pid } = spawnProgram(machine, ["hello"], turn, options);
   whenReady();
   let steps = 0;
   while (driver.step()) {
     if (++steps > STEPS_MAX) throw new Error(`${scenario.name}: does not end`);
   }
-  if (!programs.hasEnded) throw new Error(`${scenario.name}: its program did not come to its end`);
+  scenario.host?.({
+    pid,
+    call: (operation, args, payload) => machine.hostCall(operation, args, payload, turn),
+    fails: (errno, work) => expectFailure(scenario, errno, work),
+  });
+  if (scenario.host === undefined && !programs.hasEnded)
+    throw new Error(`${scenario.name}: its program did not come to its end`);
   return { calls };
+}
+
+function expectFailure({ name }: Scenario, errno: string, work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Error && error.message.endsWith(`: ${errno}`)) return;
+    throw error;
+  }
+  throw new Error(`${name}: something of the host's did not fail with ${errno}`);
 }
 
 /** Runs segments as they are. */

@@ -22,7 +22,7 @@ export interface Snapshot {
 }
 
 /** A run of words of one of the buffers. */
-interface Range {
+export interface Range {
   readonly buffer: "heap" | "memory";
   readonly from: number;
   readonly to: number;
@@ -30,7 +30,7 @@ interface Range {
 
 const PAGE_WORDS = 1024;
 /** Slots and host-call buffers that one-thread machines use. */
-const SLOTS = 4;
+export const SLOTS = 4;
 const HOST_CALLS = 4;
 
 /** A page of PAGE_WORDS words in which two snapshots differ. */
@@ -124,6 +124,11 @@ export class Snapshots {
     const w = this.#view.words;
     const slotsAt = w[HEADER.slotsAt]!;
     w.set(snapshot.heap.subarray(slotsAt, slotsAt + SLOTS * SLOT_WORDS), slotsAt);
+  }
+
+  /** What is in use now. */
+  ranges(): readonly Range[] {
+    return this.#ranges(this.#view.words);
   }
 
   /** What is in use in the state whose heap is `w`. */

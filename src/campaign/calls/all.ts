@@ -1,10 +1,14 @@
 /** All scenarios of the crash campaign. */
 
 import { files } from "./files.ts";
+import { host } from "./host.ts";
+import { inodes } from "./inodes.ts";
+import { interrupts, terminalModes } from "./interrupts.ts";
 import { identity, memory, signals, system, terminals, time } from "./others.ts";
 import { pipes } from "./pipes.ts";
 import { processes } from "./processes.ts";
 import type { Scenario } from "./scenario.ts";
+import { sharing } from "./sharing.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...files,
@@ -16,4 +20,9 @@ export const scenarios: readonly Scenario[] = [
   ...identity,
   ...terminals,
   ...system,
+  ...inodes,
+  ...sharing,
+  ...interrupts,
+  ...terminalModes,
+  ...host,
 ];

@@ -1,6 +1,18 @@
 /** What a scenario of the crash campaign is: a guest program and its surroundings, as data. */
 
+import type { HostOperation } from "../../kernel/host-call.ts";
 import type { Program } from "../guest.ts";
+import type { HostResult } from "../machine.ts";
+
+/** What a scenario may do as the host. */
+export interface HostSide {
+  /** Pid of the program. */
+  readonly pid: number;
+  /** Makes a call of the host, while the machine works. Throws if it fails. */
+  call(operation: HostOperation, args: readonly number[], payload: Uint8Array): HostResult;
+  /** Does what must fail with the given errno. */
+  fails(errno: string, work: () => unknown): void;
+}
 
 export interface Scenario {
   /** `group/name`. */
@@ -12,6 +24,8 @@ export interface Scenario {
   readonly uid?: number;
   /** Programs of test/guest or bench/guest that it needs, by name in /bin. */
   readonly install?: readonly string[];
+  /** What the host does when nobody in the machine has anything left to do; the program need not end by itself. */
+  readonly host?: (host: HostSide) => void;
   /** Bytes of guest memory, if not the usual ones. */
   readonly memory?: number;
 }
