@@ -65,6 +65,12 @@ export const RECORD_NAMES = [
   "shared-object",
   "frame-node",
   "file-change",
+  "socket",
+  "socket-state",
+  "socket-mailbox",
+  "socket-message",
+  "socket-page",
+  "socket-rights",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

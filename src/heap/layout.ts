@@ -89,6 +89,7 @@ export const ROOT_NAMES = [
   "safepoints",
   "missing-calls",
   "accounts",
+  "sockets",
 ] as const;
 export type RootName = (typeof ROOT_NAMES)[number];
 export const ROOTS_AT: number = HEADER_WORDS;

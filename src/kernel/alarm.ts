@@ -1,6 +1,7 @@
 /**
  * Alarms: kernel tasks that sleep until a moment and then do what their owner says: the real timer of a process
- * (real-timer.ts), POSIX timers (posix-timer.ts), timer files. Being tasks, they need nothing of their own in the
+ * (real-timer.ts), POSIX timers (posix-timer.ts), timer files, the collector of descriptors that nobody has received
+ * (servers/socket/rights.ts). Being tasks, they need nothing of their own in the
  * scheduler, and a hart that dies while it runs one leaves it to the next.
  *
  * An owner is a record with a lock. `Task.alarmOwner` is guarded by that lock: whoever gives an alarm up clears it
@@ -18,7 +19,7 @@ import { cancelAlarm, countAlarm, type Hart, retireTask, setAlarm } from "./sche
 import { RUN, Task } from "./task.ts";
 
 /** Values of Task.isTimer: no alarm, or whose. */
-export const ALARM = { NONE: 0, REAL_TIMER: 1, POSIX_TIMER: 2, TIMER_FILE: 3 } as const;
+export const ALARM = { NONE: 0, REAL_TIMER: 1, POSIX_TIMER: 2, TIMER_FILE: 3, COLLECTOR: 4 } as const;
 export type AlarmKind = (typeof ALARM)[keyof typeof ALARM];
 
 /** What an action answers when its alarm has been given up. */

@@ -40,7 +40,7 @@ const BLOCKS = 64;
 /** Descriptors that a table can hold: no RLIMIT_NOFILE goes beyond. */
 export const DESCRIPTORS_MAX: number = BLOCKS * BLOCK_SIZE;
 /** Files that one step of a copy or of a closing touches. */
-const STEP_FILES = 12;
+export const STEP_FILES = 12;
 /** Descriptors that one step looks at. */
 const STEP_DESCRIPTORS = 512;
 const O_PATH = 0x20_0000;
@@ -279,6 +279,12 @@ function changeReferences(tx: Transaction, files: readonly File[], delta: 1 | -1
     }
   }
   if (last !== 0) dropFile(tx, last);
+}
+
+/** One more reference to each file, one per mention: at most STEP_FILES of them. */
+export function holdFiles(tx: Transaction, files: readonly File[]): void {
+  assert(files.length <= STEP_FILES, "a step touches few files");
+  changeReferences(tx, files, 1);
 }
 
 /** A table without files, with one reference. */

@@ -49,6 +49,7 @@ export const FILE_KINDS = [
   "path",
   "host",
   "host-stream",
+  "socket",
 ] as const;
 export type FileKindName = (typeof FILE_KINDS)[number];
 

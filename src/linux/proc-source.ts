@@ -98,6 +98,7 @@ function describe(tx: Transaction, file: File): string {
   const object = File.object.get(tx, file);
   if (kind === "tty" && Tty.isLive(tx, object)) return `/dev/pts/${Tty.index.get(tx, object as Tty)}`;
   if (kind === "pipe" || kind === "fifo") return `pipe:[${object}]`;
+  if (kind === "socket") return `socket:[${object}]`;
   return `anon_inode:[${kind}]`;
 }
 

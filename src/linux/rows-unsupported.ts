@@ -11,7 +11,6 @@ const group = (
 ): CallRow[] => calls.map(([number, name, args]) => unsupported(number, name, args, why));
 
 const later = "comes with a later server";
-const network = "sockets come with the socket server";
 const administration = "there is no kernel to administer";
 const asynchronous = "asynchronous I/O; programs fall back";
 const events = "files that stand for events come with a later server";
@@ -160,25 +159,6 @@ export const unsupportedRows: readonly CallRow[] = [
     [195, "shmctl", ["int", "int", "address"]],
     [196, "shmat", ["int", "address", "hex"]],
     [197, "shmdt", ["address"]],
-  ),
-  ...group(
-    network,
-    [200, "bind", ["fd", "address", "unsigned"]],
-    [201, "listen", ["fd", "int"]],
-    [202, "accept", ["fd", "address", "address"]],
-    [203, "connect", ["fd", "address", "unsigned"]],
-    [204, "getsockname", ["fd", "address", "address"]],
-    [205, "getpeername", ["fd", "address", "address"]],
-    [206, "sendto", ["fd", "bytes-in", "unsigned", "hex", "address", "unsigned"]],
-    [207, "recvfrom", ["fd", "bytes-out", "unsigned", "hex", "address", "address"]],
-    [208, "setsockopt", ["fd", "int", "int", "address", "unsigned"]],
-    [209, "getsockopt", ["fd", "int", "int", "address", "address"]],
-    [210, "shutdown", ["fd", "int"]],
-    [211, "sendmsg", ["fd", "address", "hex"]],
-    [212, "recvmsg", ["fd", "address", "hex"]],
-    [242, "accept4", ["fd", "address", "address", "hex"]],
-    [243, "recvmmsg", ["fd", "address", "unsigned", "hex", "timespec"]],
-    [269, "sendmmsg", ["fd", "address", "unsigned", "hex"]],
   ),
   ...group(
     keys,

@@ -9,6 +9,7 @@ import { addFile, getFile, lockFiles, setCloseOnExec } from "../kernel/descripto
 import { File, FILE_KINDS, kindOf } from "../kernel/file.ts";
 import { clearSegments } from "../kernel/request.ts";
 import { pipeAvailable } from "../servers/pipe/pipe-server.ts";
+import { socketOf, sockets } from "../servers/socket/socket-server.ts";
 import { TTY_IOCTLS } from "../servers/tty/termios.ts";
 import { openPeer } from "../servers/tty/tty-server.ts";
 import { O, SEEK } from "./abi-file.ts";
@@ -42,6 +43,8 @@ function ioctl(call: SystemCall): number {
   const name = kindName(call, file);
   if (name === "tty") return terminalControl(call, file, command);
   if (command === IOCTL.FIONREAD) return putInt(call, bytesWaiting(call, file, name));
+  if (name === "socket" && command === IOCTL.TIOCOUTQ)
+    return putInt(call, sockets.unsent(tx, socketOf(tx, file)));
   throw errno.ENOTTY;
 }
 
@@ -64,6 +67,7 @@ function putInt(call: SystemCall, value: number): number {
 function bytesWaiting(call: SystemCall, file: File, name: string): number {
   const { tx } = call;
   if (name === "pipe" || name === "fifo") return pipeAvailable(tx, file);
+  if (name === "socket") return sockets.available(tx, socketOf(tx, file));
   const { seek } = kindOf(tx, file);
   if (name !== "inode" || seek === undefined) throw errno.ENOTTY;
   const position = File.position.get(tx, file);
@@ -116,7 +120,7 @@ export const ioctlRows: readonly CallRow[] = [
     29,
     "ioctl",
     ["fd", names, "address"],
-    "those of terminals and pipes, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD",
+    "those of terminals, pipes and sockets, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD",
     ioctl,
     {
       wait: "retry",

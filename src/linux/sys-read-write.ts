@@ -15,7 +15,7 @@
 import { Errno, errno } from "../base/errno.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import { getFile, lockSharedFiles } from "../kernel/descriptors.ts";
-import { File, FILE_KINDS, type FileKind, kindOf } from "../kernel/file.ts";
+import { File, FILE_KINDS, type FileKind, type FileKindName, kindOf } from "../kernel/file.ts";
 import { clearSegments, segmentRoom } from "../kernel/request.ts";
 import { sendToTask, SI, SIG, signalInfo } from "../kernel/signal.ts";
 import { ATTENTION, Process, Task } from "../kernel/task.ts";
@@ -33,7 +33,7 @@ const HERE = -1;
 const INODE = FILE_KINDS.indexOf("inode");
 
 /** A range of user memory. */
-interface Vector {
+export interface Vector {
   readonly address: number;
   readonly length: number;
 }
@@ -52,14 +52,19 @@ function writable(call: SystemCall, descriptor: number): File {
   return file;
 }
 
-function isNonblocking(call: SystemCall, file: File): boolean {
+export function isNonblocking(call: SystemCall, file: File): boolean {
   return (File.flags.get(call.tx, file) & O.NONBLOCK) !== 0;
 }
 
 // One step.
 
 /** Lists up to STEP_BYTES of the vectors, `skip` bytes after their beginning, as segments; returns the bytes. */
-function gather(call: SystemCall, vectors: readonly Vector[], skip: number, forWrite: boolean): number {
+export function gather(
+  call: SystemCall,
+  vectors: readonly Vector[],
+  skip: number,
+  forWrite: boolean,
+): number {
   clearSegments(call.tx);
   let total = 0;
   for (const { address, length } of vectors) {
@@ -103,6 +108,24 @@ function writeStep(
 
 // Series of steps.
 
+/** How files are read and written whose bytes come in messages, which no step may cut. */
+export interface WholeTransfer {
+  read(call: SystemCall, descriptor: number, vectors: readonly Vector[], length: number): number;
+  write(call: SystemCall, descriptor: number, vectors: readonly Vector[], length: number): number;
+}
+
+const wholeTransfers: (WholeTransfer | undefined)[] = FILE_KINDS.map(() => undefined);
+
+/** Says so for a kind of file. Once for each kind, when a module is loaded. */
+export function registerWholeTransfer(kind: FileKindName, transfer: WholeTransfer): void {
+  wholeTransfers[FILE_KINDS.indexOf(kind)] = transfer;
+}
+
+function wholeTransferOf(call: SystemCall, descriptor: number, offset: number): WholeTransfer | undefined {
+  if (offset !== HERE) return undefined;
+  return wholeTransfers[File.kind.get(call.tx, getFile(call.tx, call.task, descriptor))];
+}
+
 /** Ends a series with its count. What the running step has done is undone: it moved nothing. */
 function finish(call: SystemCall, done: number): number {
   if (Task.progress.get(call.tx, call.task) !== 0) Task.progress.set(call.tx, call.task, 0);
@@ -115,7 +138,7 @@ function stepOn(call: SystemCall, done: number): void {
   call.step();
 }
 
-function isEnding(call: SystemCall): boolean {
+export function isEnding(call: SystemCall): boolean {
   return (Task.attention.get(call.tx, call.task) & ATTENTION.EXIT) !== 0;
 }
 
@@ -127,6 +150,8 @@ function readAll(
   offset: number,
   nowait: boolean,
 ): number {
+  const whole = wholeTransferOf(call, descriptor, offset);
+  if (whole !== undefined) return whole.read(call, descriptor, vectors, length);
   let done = Task.progress.get(call.tx, call.task);
   for (;;) {
     try {
@@ -155,6 +180,8 @@ function writeAll(
   offset: number,
   nowait: boolean,
 ): number {
+  const whole = wholeTransferOf(call, descriptor, offset);
+  if (whole !== undefined) return whole.write(call, descriptor, vectors, length);
   let done = Task.progress.get(call.tx, call.task);
   for (;;) {
     try {

@@ -22,6 +22,7 @@ import { futexRows } from "./sys-futex.ts";
 import { identityRows } from "./sys-identity.ts";
 import { ioctlRows } from "./sys-ioctl.ts";
 import { memoryRows } from "./sys-memory.ts";
+import { messageRows } from "./sys-message.ts";
 import { mountRows } from "./sys-mount.ts";
 import { nameRows } from "./sys-name.ts";
 import { openRows } from "./sys-open.ts";
@@ -45,6 +46,7 @@ export const callRows: readonly CallRow[] = [
   ...identityRows,
   ...ioctlRows,
   ...memoryRows,
+  ...messageRows,
   ...mountRows,
   ...nameRows,
   ...openRows,

@@ -12,6 +12,7 @@ import type { ServerThreadData } from "./thread-data.ts";
 const LOADERS: { readonly [N in ServerName]: () => Promise<unknown> } = {
   auth: () => import("../servers/auth/auth.ts"),
   pipe: () => import("../servers/pipe/pipe-server.ts"),
+  socket: () => import("./parts.ts"),
   tty: () => import("./parts.ts"),
   vfs: () => import("./parts.ts"),
 };

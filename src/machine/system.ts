@@ -23,6 +23,7 @@ import type { KernelThread } from "../kernel/thread.ts";
 import { type WasmMemory, WebAssembly } from "../base/webassembly.ts";
 import { createAuth } from "../servers/auth/auth.ts";
 import { placeFifos } from "../servers/pipe/fifo.ts";
+import { placeSockets } from "../servers/socket/state.ts";
 import { placeTerminals } from "../servers/tty/tty.ts";
 import { createVfs } from "../servers/vfs/boot.ts";
 import { tier0Tables } from "./interpreter.ts";
@@ -99,6 +100,7 @@ export function buildSystem(buffers: SystemBuffers, options: SystemOptions, thre
   createAuth(tx);
   placeFifos(tx);
   placeTerminals(tx);
+  placeSockets(tx);
   tx.commit();
   createVfs(tx, options.rootDevice === undefined ? {} : { device: options.rootDevice });
   tx.commit();

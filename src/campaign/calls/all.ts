@@ -9,10 +9,12 @@ import { pipes } from "./pipes.ts";
 import { processes } from "./processes.ts";
 import type { Scenario } from "./scenario.ts";
 import { sharing } from "./sharing.ts";
+import { socketScenarios } from "./sockets.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...files,
   ...pipes,
+  ...socketScenarios,
   ...processes,
   ...signals,
   ...memory,

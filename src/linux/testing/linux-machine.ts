@@ -41,6 +41,7 @@ import { REG_ROOT } from "../../base/hart-abi.ts";
 import { hartBlock, placeMemory } from "../../kernel/memory/layout.ts";
 import { auth, createAuth } from "../../servers/auth/auth.ts";
 import { placeFifos } from "../../servers/pipe/fifo.ts";
+import { placeSockets } from "../../servers/socket/state.ts";
 import { placeTerminals } from "../../servers/tty/tty.ts";
 import { type BootMount, createVfs, mountAtBoot, mountRoot } from "../../servers/vfs/boot.ts";
 import { vfs } from "../../servers/vfs/vfs.ts";
@@ -94,6 +95,7 @@ export class LinuxMachine {
     createAuth(tx);
     placeFifos(tx);
     placeTerminals(tx);
+    placeSockets(tx);
     tx.commit();
     createVfs(tx, { sizes: { direntBuckets: 1024, inodeBuckets: 1024, cachedNames: 64 } });
     tx.commit();

@@ -8,7 +8,7 @@ import type { File } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
 import { MAY } from "../auth/permission.ts";
-import { addEntry, clearWhiteout } from "./entries.ts";
+import { addEntry, clearWhiteout, holdInode } from "./entries.ts";
 import { foreignOf } from "./foreign.ts";
 import {
   createInode,
@@ -155,6 +155,42 @@ export function mknod(
   if (isDevice && auth.isCapable(tx, credentials, CAP.MKNOD) === 0) throw errno.EPERM;
   const bits = type | (mode & 0o7777 & ~FsContext.umask.get(tx, context));
   createIn(tx, credentials, last, bits, isDevice ? device : 0);
+}
+
+/** bind(2) of a unix socket to a path: the new inode, with a reference that is the caller's. */
+export function makeSocket(
+  tx: Transaction,
+  context: FsContext,
+  credentials: Credentials,
+  base: File,
+  path: number,
+  length: number,
+): Inode {
+  const walk = new Walk(tx, context, credentials, base);
+  const last = walkToNew(walk, pathBytes(tx, path, length), false);
+  if (foreignOf(tx, last.directory) !== undefined) throw errno.EPERM;
+  const bits = S_IFSOCK | (0o777 & ~FsContext.umask.get(tx, context));
+  const { inode } = createIn(tx, credentials, last, bits, 0);
+  holdInode(tx, inode);
+  return inode;
+}
+
+/** The inode of the socket that the path names, for somebody who wants to send there; alive while the transaction is. */
+export function findSocket(
+  tx: Transaction,
+  context: FsContext,
+  credentials: Credentials,
+  base: File,
+  path: number,
+  length: number,
+): Inode {
+  const place = new Walk(tx, context, credentials, base).toEnd(pathBytes(tx, path, length), true);
+  const inode = Dirent.inode.get(tx, place.entry);
+  const mode = Inode.mode.get(tx, inode);
+  const [uid, gid] = [Inode.uid.get(tx, inode), Inode.gid.get(tx, inode)];
+  if (auth.mayAccess(tx, credentials, uid, gid, mode, MAY.WRITE) === 0) throw errno.EACCES;
+  if ((mode & S_IFMT) !== S_IFSOCK) throw errno.ECONNREFUSED;
+  return inode;
 }
 
 export function symlink(

@@ -46,6 +46,14 @@ class Counts {
   }
 }
 
+type InodeHolder = (view: HeapView) => Iterable<Inode>;
+const inodeHolders: InodeHolder[] = [];
+
+/** Says who else refers to inodes: the names of sockets. Once for each, when a module is loaded. */
+export function registerInodeHolder(holder: InodeHolder): void {
+  inodeHolders.push(holder);
+}
+
 const isHashed = (flags: number): boolean => (flags & (DIRENT.DELETED | DIRENT.ROOT)) === 0;
 
 register(
@@ -122,6 +130,7 @@ register("V3", "an inode's references are the dirents and open files that refer 
     counts.add(Dirent.directory.get(view, entry));
   }
   for (const file of liveRecords(view, File.schema)) counts.add(File.inode.get(view, file));
+  for (const holder of inodeHolders) for (const inode of holder(view)) counts.add(inode);
   for (const inode of liveRecords(view, Inode.schema)) {
     const references = Inode.references.get(view, inode);
     if (references !== counts.of(inode))

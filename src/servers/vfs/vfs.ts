@@ -97,6 +97,9 @@ export const vfsServer = defineServer("vfs", {
   mkdir: create.mkdir,
   /** mknodat(2); `device` in Linux's encoding (new_encode_dev). */
   mknod: create.mknod,
+  /** The node of a unix socket's name, and the inode behind one. */
+  makeSocket: create.makeSocket,
+  findSocket: create.findSocket,
   /** symlinkat(2): the target lies in path buffer `target`. */
   symlink: create.symlink,
   /** linkat(2): the old name by the first five numbers after `tx`, the new one by the rest. */
