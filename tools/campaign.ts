@@ -175,7 +175,7 @@ async function kills(argv: readonly string[]): Promise<boolean> {
       if (values.verbose) console.log(`${number}: ${kill.point} ${kill.site} ${kill.death ?? ""}`);
       else if (number % 50 === 0) console.log(`${number} kills`);
     },
-    onProblem: (text) => console.log(text.slice(0, 1000)),
+    onProblem: (text) => console.log(text.slice(0, 3000)),
   });
   console.log("\nKills by site:");
   for (const [site, count] of histogram(

@@ -264,8 +264,6 @@ export class GuestPrograms implements UserCode {
   }
 
   #programOf(task: Task): Program {
-    // What the host has started runs the scenario's program, however often it does.
-    if (Process.hostHandle.get(this.#view, Task.process.get(this.#view, task)) !== 0) return this.#first;
     for (const { guest } of this.#running.values()) {
       const child = guest.nextChild;
       if (child === undefined) continue;
@@ -278,6 +276,9 @@ export class GuestPrograms implements UserCode {
         yield* child(own);
       };
     }
+    // What the host has started runs the scenario's program, however often it does.
+    const isHosts = Process.hostHandle.get(this.#view, Task.process.get(this.#view, task)) !== 0;
+    if (isHosts) return this.#first;
     throw new Error("nobody said what this task runs");
   }
 

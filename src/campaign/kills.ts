@@ -30,6 +30,7 @@ import { SPAWN_RESULT, type SpawnPayload } from "../machine/host-spawn.ts";
 import { stopMachine } from "../machine/life.ts";
 import { createSystem, FIRST_HART_SLOT, type SystemBuffers } from "../machine/system.ts";
 import { createThread } from "../machine/thread-context.ts";
+import { describeMachine } from "./describe.ts";
 import { CONTROL, CONTROL_BYTES, CONTROL_STATE, POINTS } from "./kill-control.ts";
 import type { KillHartData } from "./kill-hart.ts";
 import { tier0Module } from "../machine/interpreter.ts";
@@ -78,8 +79,8 @@ const TASKS_MAX = 512;
 const STEPS_MAX = 2000;
 /** Time for an armed hart to come to its step, ms; then another is armed. */
 const PATIENCE_MS = 1000;
-/** A program that takes longer hangs, ms. */
-const PROGRAM_MS = 60_000;
+/** A program that takes longer hangs, ms. A hart that is replaced loads its code anew, on a busy machine for seconds. */
+const PROGRAM_MS = 300_000;
 
 interface Hart {
   thread: HostThread;
@@ -248,7 +249,10 @@ class KillMachine {
     });
     const result = await Promise.race([outcome, patience]);
     clearTimeout(timer);
-    if (result === "hangs") return undefined;
+    if (result === "hangs") {
+      this.#options.onProblem?.(describeMachine(this.#view));
+      return undefined;
+    }
     const [stdout, stderr, status] = result;
     return { stdout, stderr, status };
   }

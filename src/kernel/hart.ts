@@ -571,6 +571,7 @@ export class HartLoop {
     const { tx, call } = this;
     const { task } = call;
     const space = Task.space.get(tx, task);
+    assert(space !== 0, "a task without an address space is in user mode");
     if (kind === ACCESS.WRITE && isMisalignedAtomic(tx, call.registers, address)) {
       return this.#faultSignal(task, SIG.BUS, BUS.ADRALN, address);
     }

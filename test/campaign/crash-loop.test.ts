@@ -10,12 +10,7 @@ import type { OneThreadMachine } from "../../src/campaign/machine.ts";
 import { callRows } from "../../src/linux/table.ts";
 import { setterSites } from "../../tools/campaign/setter-sites.ts";
 
-/** What these tests find, and what is to be mended in the kernel. */
-const ZOMBIE_SPACE = "a zombie's record still names its address space (R1)";
-
-test("every scenario comes to its end and leaves a sound heap, and every call with a handler is in one", {
-  todo: ZOMBIE_SPACE,
-}, () => {
+test("every scenario comes to its end and leaves a sound heap, and every call with a handler is in one", () => {
   const made = new Set<number>();
   for (const scenario of scenarios) {
     let machine: OneThreadMachine | undefined;
@@ -44,9 +39,7 @@ function crash(scenario: Scenario, pointsMax: number): CrashRecord {
   return record;
 }
 
-test("a pipe between two processes survives faults at points of every segment", {
-  todo: ZOMBIE_SPACE,
-}, () => {
+test("a pipe between two processes survives faults at points of every segment", () => {
   const scenario = scenarios.find(({ name }) => name === "pipes/between processes")!;
   const record = crash(scenario, 12);
   assert.ok(record.segments.length > 15);

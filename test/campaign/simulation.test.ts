@@ -5,17 +5,12 @@ import { batonOperations } from "../../src/campaign/baton-operations.ts";
 import { runMachine, runOperation } from "../../src/campaign/baton-run.ts";
 import { simulate } from "../../src/campaign/simulation.ts";
 
-/** What these tests find, and what is to be mended in the kernel. */
-const ZOMBIE_SPACE = "a zombie's record still names its address space (R1)";
-
 const programs = ["fork-wait", "pipe-pingpong"].map((name) => ({
   name,
   file: path.resolve(import.meta.dirname, "../guest/bin", name),
 }));
 
-test("the same seed gives the same trace twice, another seed another one, and the output stays", {
-  todo: ZOMBIE_SPACE,
-}, () => {
+test("the same seed gives the same trace twice, another seed another one, and the output stays", () => {
   const run = (seed: number, deathsPerTurns = 0): ReturnType<typeof simulate> =>
     simulate({ seed, harts: 3, programs, deathsPerTurns });
   const first = run(1);
@@ -43,9 +38,7 @@ test("baton mode finds the planted races and no others", async () => {
   assert.equal((await runOperation("counter", 1)).hash, again.hash);
 });
 
-test("a machine whose harts are threads in baton mode does the same thing twice", {
-  todo: ZOMBIE_SPACE,
-}, async () => {
+test("a machine whose harts are threads in baton mode does the same thing twice", async () => {
   const first = await runMachine(programs, 1);
   assert.deepEqual(first.problems, []);
   const second = await runMachine(programs, 1);
