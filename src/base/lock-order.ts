@@ -24,6 +24,8 @@ export const LOCK_ORDER = [
   "mount",
   "inode",
   "file",
+  "epoll",
+  "event",
   "socket-names",
   "socket",
   "socket-queue",

@@ -71,6 +71,10 @@ export const RECORD_NAMES = [
   "socket-message",
   "socket-page",
   "socket-rights",
+  "event-counter",
+  "timer-file",
+  "signal-file",
+  "pid-file",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

@@ -188,6 +188,7 @@ export const REDO = {
   mappings: 13,
   io: 14,
   hostCall: 15,
+  unwatch: 16,
 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 

@@ -16,7 +16,7 @@
  * between each pair, so at least one of the two sees the other: no wake-up is lost.
  */
 
-import type { HeapAddr } from "../heap/heap.ts";
+import type { HeapAddr, HeapView } from "../heap/heap.ts";
 import { REDO } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
 
@@ -31,4 +31,13 @@ export function signalCondition(tx: Transaction, condition: HeapAddr): void {
   // The atomic operation is the barrier between the change and the look. Who registers after it reads the new
   // counter and does not sleep.
   if (tx.atomics.add(condition + CONDITION.waiters, 0) !== 0) tx.afterCommit(REDO.wake, condition);
+}
+
+/**
+ * Whether anybody is registered for the condition. A server that signals only the changes that can end a wait
+ * (a pipe that was empty) signals every change while this holds: an edge-triggered epoll reports each one. Call it
+ * while holding the lock that guards the condition.
+ */
+export function hasWaiters(view: HeapView, condition: HeapAddr): boolean {
+  return view.words[condition + CONDITION.waiters] !== 0;
 }

@@ -9,7 +9,8 @@
  */
 
 import { assert } from "../base/assert.ts";
-import { defineRecord, i32, i64, lock, ref, type Ref, u32 } from "../heap/record.ts";
+import { REDO } from "../heap/layout.ts";
+import { defineRecord, i32, i64, list, lock, ref, type Ref, u32 } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 
 export const File = defineRecord("file", {
@@ -33,6 +34,8 @@ export const File = defineRecord("file", {
   /** The directory entry by which it was opened, if any: what /proc/self/fd shows. */
   entry: ref("dirent"),
   credentials: ref("credentials"),
+  /** The entries of epolls that watch this file; guarded by Kernel.watching. They hold no reference. */
+  watches: list("poll-entry"),
 });
 export type File = Ref<"file">;
 
@@ -50,6 +53,12 @@ export const FILE_KINDS = [
   "host",
   "host-stream",
   "socket",
+  "eventpoll",
+  "eventfd",
+  "timerfd",
+  "signalfd",
+  "pidfd",
+  "inotify",
 ] as const;
 export type FileKindName = (typeof FILE_KINDS)[number];
 
@@ -82,8 +91,14 @@ export interface FileKind {
   read(tx: Transaction, file: File, length: number, offset: number, nonblock: boolean): number;
   /** Writes; otherwise as `read`. A short count means: call again with the rest. */
   write(tx: Transaction, file: File, length: number, offset: number, nonblock: boolean): number;
-  /** The POLL bits that hold now, out of any; notes the conditions whose signal may change the answer. */
+  /**
+   * The POLL bits that hold now, out of any; notes the conditions whose signal may change the answer. For epoll:
+   * the locks that guard the noted conditions stay held to the end of the transaction, the conditions lie in
+   * records that live as long as the file, and the locks rank behind "epoll".
+   */
   poll(tx: Transaction, file: File, note: boolean): number;
+  /** False for files that are always ready: epoll refuses them (EPERM), as Linux does files without a poll. */
+  readonly watchable?: boolean;
   /** The last reference is gone. Must not wait, must not fail. */
   release(tx: Transaction, file: File): void;
   /** lseek(2): the new position. Absent: ESPIPE. */
@@ -154,6 +169,13 @@ export function dropFile(tx: Transaction, file: File): void {
   assert(references >= 0, "file released twice");
   File.references.set(tx, file, references);
   if (references > 0) return;
+  // Epolls forget the file first, in bounded steps, under locks that rank before this one.
+  if (File.watches.isEmpty(tx, file)) releaseFile(tx, file);
+  else tx.afterCommit(REDO.unwatch, file);
+}
+
+/** Releases a file without references that nobody watches. */
+export function releaseFile(tx: Transaction, file: File): void {
   kindOf(tx, file).release(tx, file);
   if (File.inode.get(tx, file) !== 0) releaseName(tx, file);
   File.free(tx, file);

@@ -27,7 +27,7 @@ import { type Operation, serve } from "./placement/serve.ts";
  * Server names, in the order in which servers may call each other: a server calls only those behind it. The
  * ranks of their locks (base/lock-order.ts) follow the same order.
  */
-export const SERVER_ORDER = ["vfs", "socket", "tty", "pipe", "auth"] as const;
+export const SERVER_ORDER = ["vfs", "event", "socket", "tty", "pipe", "auth"] as const;
 export type ServerName = (typeof SERVER_ORDER)[number];
 
 /** Where a server may run so far. */

@@ -14,6 +14,7 @@ import { errno } from "../base/errno.ts";
 import { type HeapView, placeRoot } from "../heap/heap.ts";
 import { REDO } from "../heap/layout.ts";
 import { append, each, remove } from "../heap/list.ts";
+import type { Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { signalCondition } from "./condition.ts";
 import type { SignalInfo } from "./call.ts";
@@ -33,6 +34,7 @@ import {
 import { ATTENTION, Kernel, LIFE, Limits, Process, SignalHandlers, Task } from "./task.ts";
 import { dropFile, type File } from "./file.ts";
 import { terminalControl } from "./job-control.ts";
+import { dismissEntriesStep } from "./scheduler.ts";
 import { registerFile } from "./memory/layout.ts";
 import type { AddressSpace } from "./memory/records.ts";
 import { dropTimersStep } from "./posix-timer.ts";
@@ -241,6 +243,7 @@ export function exitStep(tx: Transaction, task: Task): boolean {
   const isLast = Process.taskCount.get(tx, Task.process.get(tx, task)) === 1;
   if (!dropQueueStep(tx, task, isLast)) return false;
   if (isLast && !dropTimersStep(tx, Task.process.get(tx, task))) return false;
+  if (isLast && !dismissEntriesStep(tx, Process.arrived.at(Task.process.get(tx, task)))) return false;
   leaveProcess(tx, task);
   return true;
 }
@@ -294,6 +297,19 @@ function becomeZombie(tx: Transaction, kernel: Kernel, process: Process, exitCod
   tx.afterCommit(REDO.zombie, process);
 }
 
+/** What the files that stand for a process do with its end; they are a server's. */
+interface ProcessFile {
+  lock(tx: Transaction, record: Ref<"pid-file">): void;
+  ended(tx: Transaction, record: Ref<"pid-file">): void;
+  /** The process is reaped; true if the record has no other use. */
+  reaped(tx: Transaction, record: Ref<"pid-file">): boolean;
+}
+let processFile: ProcessFile | undefined;
+
+export function registerProcessFile(hooks: ProcessFile): void {
+  processFile = hooks;
+}
+
 /** Adopts the children, frees the handlers and limits, tells the parent, reaps if nobody wants to know. */
 export function settleZombie(tx: Transaction, process: Process): boolean {
   if (!Process.isLive(tx, process) || Process.settled.get(tx, process) !== 0) return true;
@@ -318,6 +334,8 @@ export function settleZombie(tx: Transaction, process: Process): boolean {
     return false;
   }
   Process.settled.set(tx, process, 1);
+  const record = Process.pidFile.get(tx, process);
+  if (record !== 0) processFile?.ended(tx, record);
   tellParent(tx, process);
   return true;
 }
@@ -350,6 +368,9 @@ function adopt(tx: Transaction, child: Process, parent: Process): void {
 /** Tells the parent of an end, by signal and condition; reaps at once if the parent does not care. */
 function tellParent(tx: Transaction, process: Process): void {
   const kernel = kernelOf(tx);
+  // Before the signals lock of the parent: the process may be reaped here.
+  const record = Process.pidFile.get(tx, process);
+  if (record !== 0) processFile?.lock(tx, record);
   const parent = Process.parent.get(tx, process);
   const status = Process.exitStatus.get(tx, process);
   if (parent === Kernel.init.get(tx, kernel)) {
@@ -392,6 +413,8 @@ export function reap(tx: Transaction, process: Process): number {
   const kernel = kernelOf(tx);
   const parent = Process.parent.get(tx, process);
   assert(Process.life.get(tx, process) === LIFE.ZOMBIE, "reaping a process that lives");
+  const record = Process.pidFile.get(tx, process);
+  if (record !== 0 && processFile?.reaped(tx, record) === true) tx.afterCommit(REDO.free, record);
   remove(tx, Process.children, parent, Process.siblings, process);
   remove(tx, Kernel.all, kernel, Process.allLinks, process);
   setProcessOf(tx, Process.pid.get(tx, process), 0 as Process);

@@ -19,7 +19,8 @@
  *   S1  A task is on the run queue if and only if its state is READY.
  *   S2  A task is in the deadline heap at its timerIndex − 1 if and only if timerIndex ≠ 0; the heap is in
  *       order.
- *   S3  Every waiter is on its condition's list and on its task's; only tasks that are WAITING have waiters.
+ *   S3  Every waiter is on its condition's list and on that of its task or entry; only tasks that are WAITING
+ *       have waiters.
  *   S4  A task is RUNNING on hart h if and only if h's current task is that task.
  */
 
@@ -29,11 +30,11 @@ import { HART_INTERRUPT } from "../base/hart-abi.ts";
 import { redoFree } from "../heap/allocator.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../heap/heap.ts";
 import { REDO, SLOT } from "../heap/layout.ts";
-import { append, next, remove } from "../heap/list.ts";
+import { append, each, next, remove } from "../heap/list.ts";
 import { defineRecord, i64, list, lock, type Ref, u32 } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { CONDITION } from "./condition.ts";
-import { ATTENTION, RUN, Task, Waiter } from "./task.ts";
+import { ATTENTION, Eventpoll, PollEntry, RUN, Task, Waiter, WATCH } from "./task.ts";
 import { registerRedo } from "./thread.ts";
 
 /** Harts that a machine can have. */
@@ -277,7 +278,8 @@ function unlinkWaiter(tx: Transaction, waiter: Waiter): void {
   if (before === 0) tx.store(Waiter.condition.get(tx, waiter) + CONDITION.waiters, after);
   else tx.store(before + Waiter.conditionLinks.word, after);
   if (after !== 0) tx.store(after + Waiter.conditionLinks.word + 1, before);
-  redoFree(tx, waiter);
+  if (tx.inSystem) redoFree(tx, waiter);
+  else Waiter.free(tx, waiter);
 }
 
 /** Waiters that a task may have for its waking to fit in one system log; more are taken off in parts. */
@@ -306,14 +308,126 @@ function ringForWork(tx: Transaction, scheduler: Scheduler): void {
   if (Scheduler.ready.get(tx, scheduler) >= 2) ringDoorbell(tx, 1);
 }
 
+/** What one step of waking may still do, so that it fits in one system log. */
+interface WakeBudget {
+  left: number;
+  /** An entry that asked to be alone (EPOLLEXCLUSIVE) has woken somebody. */
+  served: boolean;
+}
+const WAKES_AT_ONCE = 8;
+
+/**
+ * Wakes the tasks that wait for a condition and announces it to the epolls that watch it, as far as the budget
+ * goes; false: not all done yet. Tasks leave the list, entries stay; an entry that has been announced already
+ * costs a look.
+ */
+function wakeWaiters(
+  tx: Transaction,
+  scheduler: Scheduler,
+  condition: HeapAddr,
+  budget: WakeBudget,
+): boolean {
+  const firstAt = condition + CONDITION.waiters;
+  let waiter = tx.words[firstAt]! as Waiter;
+  while (waiter !== 0) {
+    const entry = Waiter.entry.get(tx, waiter);
+    if (entry === 0) {
+      if (budget.left-- === 0 || !wakeStep(tx, scheduler, Waiter.task.get(tx, waiter))) return false;
+      // Others of the list may have gone with it.
+      waiter = tx.words[firstAt]! as Waiter;
+      continue;
+    }
+    const before = budget.left;
+    if (!announce(tx, scheduler, entry, budget)) return false;
+    waiter = (
+      budget.left === before ? tx.words[waiter + Waiter.conditionLinks.word]! : tx.words[firstAt]!
+    ) as Waiter;
+  }
+  return true;
+}
+
+/** The file of an epoll's entry may be ready: the entry joins its list, and who waits for that is woken. */
+function announce(tx: Transaction, scheduler: Scheduler, entry: PollEntry, budget: WakeBudget): boolean {
+  const events = PollEntry.events.get(tx, entry);
+  if ((events & ~WATCH.PRIVATE) === 0) return true;
+  const poll = PollEntry.poll.get(tx, entry);
+  const readable = Eventpoll.readable.at(poll);
+  const isAwaited = tx.words[readable + CONDITION.waiters] !== 0;
+  const isExclusive = (events & WATCH.EXCLUSIVE) !== 0;
+  if (isExclusive && budget.served) return true;
+  if (PollEntry.queued.get(tx, entry) === 0) {
+    if (budget.left-- === 0) return false;
+    queueEntry(tx, entry);
+  }
+  if (!isAwaited) return true;
+  if (isExclusive) budget.served = true;
+  return wakeWaiters(tx, scheduler, readable, budget);
+}
+
+/** Puts an entry on its epoll's list of those that may be ready, with the scheduler's lock held. */
+export function queueEntry(tx: Transaction, entry: PollEntry): void {
+  const poll = PollEntry.poll.get(tx, entry);
+  append(tx, Eventpoll.ready, poll, PollEntry.readyLinks, entry);
+  PollEntry.queued.set(tx, entry, 1);
+  const counter = Eventpoll.readable.at(poll) + CONDITION.counter;
+  tx.store(counter, (tx.words[counter]! + 1) | 0);
+}
+
+/** Takes an entry off that list, with the scheduler's lock held. */
+export function unqueueEntry(tx: Transaction, entry: PollEntry): void {
+  if (PollEntry.queued.get(tx, entry) === 0) return;
+  remove(tx, Eventpoll.ready, PollEntry.poll.get(tx, entry), PollEntry.readyLinks, entry);
+  PollEntry.queued.set(tx, entry, 0);
+}
+
+/** Takes the lock under which entries become ready. */
+export function lockReady(tx: Transaction): void {
+  Scheduler.lock.acquire(tx, schedulerOf(tx));
+}
+
+/** Registers an entry for a condition, with the scheduler's lock held and the lock that guards the condition. */
+export function registerEntry(tx: Transaction, entry: PollEntry, condition: HeapAddr): void {
+  const waiter = Waiter.allocate(tx);
+  Waiter.entry.init(tx, waiter, entry);
+  Waiter.condition.init(tx, waiter, condition);
+  const first = tx.words[condition + CONDITION.waiters]! as Waiter;
+  tx.storeFresh(waiter + Waiter.conditionLinks.word, first);
+  if (first !== 0) tx.store(first + Waiter.conditionLinks.word + 1, waiter);
+  tx.store(condition + CONDITION.waiters, waiter);
+  append(tx, PollEntry.waiters, entry, Waiter.taskLinks, waiter);
+}
+
+/** Takes an entry off all conditions, with the scheduler's lock held. */
+export function unregisterEntry(tx: Transaction, entry: PollEntry): void {
+  for (const waiter of each(tx, PollEntry.waiters, entry, Waiter.taskLinks)) {
+    remove(tx, PollEntry.waiters, entry, Waiter.taskLinks, waiter);
+    unlinkWaiter(tx, waiter);
+  }
+}
+
+/**
+ * Takes some of the entries off a condition whose record is going to end before their files do (a process with
+ * signal files): one bounded step. True, without a lock, when none was left.
+ */
+export function dismissEntriesStep(tx: Transaction, condition: HeapAddr): boolean {
+  if (tx.words[condition + CONDITION.waiters] === 0) return true;
+  Scheduler.lock.acquire(tx, schedulerOf(tx));
+  for (let i = 0; i < WAITERS_AT_ONCE; i++) {
+    const waiter = tx.words[condition + CONDITION.waiters]! as Waiter;
+    if (waiter === 0) break;
+    const entry = Waiter.entry.get(tx, waiter);
+    assert(entry !== 0, "a task waits for a process that ends");
+    remove(tx, PollEntry.waiters, entry, Waiter.taskLinks, waiter);
+    unlinkWaiter(tx, waiter);
+  }
+  return false;
+}
+
 registerRedo(REDO.wake, (tx, condition) => {
   if (Atomics.load(tx.words, condition + CONDITION.waiters) === 0) return true;
   const scheduler = schedulerOf(tx);
   Scheduler.lock.acquire(tx, scheduler);
-  const waiter = tx.words[condition + CONDITION.waiters]! as Waiter;
-  if (waiter === 0) return true;
-  wakeStep(tx, scheduler, Waiter.task.get(tx, waiter));
-  return tx.words[condition + CONDITION.waiters] === 0;
+  return wakeWaiters(tx, scheduler, condition, { left: WAKES_AT_ONCE, served: false });
 });
 
 /** Makes a task see its attention word: wakes it if it waits, interrupts its hart if it runs. */

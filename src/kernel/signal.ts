@@ -201,6 +201,7 @@ export function sendToProcess(tx: Transaction, process: Process, info: SignalInf
     append(tx, Process.queue, process, QueuedSignal.links, record);
   }
   Process.pending.set(tx, process, word, pending | bit(signal));
+  signalCondition(tx, Process.arrived.at(process));
   const taker = takerOf(tx, process, signal);
   if (taker !== 0) raiseAttention(tx, taker, ATTENTION.SIGNAL);
   return true;
@@ -278,6 +279,7 @@ function queueForTask(tx: Transaction, task: Task, info: SignalInfo, forced: boo
   if (record === 0) return false;
   append(tx, Task.queue, task, QueuedSignal.links, record);
   Task.pending.set(tx, task, word, pending | bit(signal));
+  signalCondition(tx, Process.arrived.at(process));
   if (!isBlocked(tx, task, signal) || isAwaited(tx, task, signal)) raiseAttention(tx, task, ATTENTION.SIGNAL);
   return true;
 }

@@ -86,6 +86,8 @@ export const Kernel = defineRecord("kernel", {
   domainname: words(17),
   /** Signalled when the last process has ended, and for host calls that wait for a process. */
   changed: condition(),
+  /** Guards which epoll watches which file (servers/event/epoll.ts). */
+  watching: lock("epoll"),
   /** As whom the host looks at files: root, at the root of the machine. */
   hostContext: ref("fs-context"),
   hostCredentials: ref("credentials"),
@@ -172,6 +174,10 @@ export const Process = defineRecord("process", {
   plain: u32(),
   /** POSIX timers (posix-timer.ts), the id of the next, and how many are armed that go by time on harts. */
   timers: list("timer"),
+  /** Signalled with every signal that the process or one of its tasks is sent: signal files wait for it. */
+  arrived: condition(),
+  /** Files that stand for the process (servers/event/pid-file.ts), if there are; guarded by the tree lock. */
+  pidFile: ref("pid-file"),
   nextTimer: u32(),
   cpuTimers: u32(),
 });
@@ -291,10 +297,13 @@ export const Limits = defineRecord("limits", {
 export type Limits = Ref<"limits">;
 
 export const Waiter = defineRecord("waiter", {
+  /** The task that waits, or the entry of an epoll that is told of every signal and stays registered. */
   task: ref("task"),
-  /** Condition that the task waits for. */
+  entry: ref("poll-entry"),
+  /** Condition that the task or entry is registered for. */
   condition: u32(),
   conditionLinks: link(),
+  /** On the task's or the entry's list. */
   taskLinks: link(),
 });
 export type Waiter = Ref<"waiter">;
@@ -342,3 +351,47 @@ export const Timer = defineRecord("timer", {
   account: u32(),
 });
 export type Timer = Ref<"timer">;
+
+/** An epoll: see servers/event/epoll.ts. */
+export const Eventpoll = defineRecord("eventpoll", {
+  /** Entries whose files may be ready, in the order in which they became so; guarded by the scheduler's lock. */
+  ready: list("poll-entry"),
+  /** Signalled when an entry joins that list; its counter is guarded by the scheduler's lock. */
+  readable: condition(),
+  /** All entries, and the number of the last round of answers; guarded by Kernel.watching. */
+  entries: list("poll-entry"),
+  round: u32(),
+  /** The open file that it is, without a reference; none while that is being made. */
+  file: ref("file"),
+});
+export type Eventpoll = Ref<"eventpoll">;
+
+/** A file that an epoll watches. */
+export const PollEntry = defineRecord("poll-entry", {
+  poll: ref("eventpoll"),
+  /** Without a reference: it goes with the file. */
+  file: ref("file"),
+  descriptor: u32(),
+  /** What is asked, as epoll_ctl has it, and what is told with it. */
+  events: u32(),
+  data: words(2),
+  links: link(),
+  fileLinks: link(),
+  /** Guarded by the scheduler's lock: the place on the list of ready entries, and 1 while it is there. */
+  readyLinks: link(),
+  queued: u32(),
+  /** The round of answers in which it was told last. */
+  round: u32(),
+  /** Its registrations with the conditions of the file; guarded by the scheduler's lock. */
+  waiters: list("waiter"),
+});
+export type PollEntry = Ref<"poll-entry">;
+
+/** Bits of PollEntry.events that are no poll events (EPOLL* of Linux). */
+export const WATCH = {
+  EXCLUSIVE: 0x1000_0000,
+  WAKEUP: 0x2000_0000,
+  ONESHOT: 0x4000_0000,
+  EDGE: 0x8000_0000 | 0,
+  PRIVATE: 0xf000_0000 | 0,
+} as const;

@@ -9,9 +9,10 @@
 import { errno, Errno } from "../base/errno.ts";
 import { REG_ROOT, REGISTER_FILE_BYTES, REG_KERNEL } from "../base/hart-abi.ts";
 import { each } from "../heap/list.ts";
+import { none } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
-import { copyFilesStep, createFileTable, holdFileTable } from "../kernel/descriptors.ts";
+import { addFile, copyFilesStep, createFileTable, holdFileTable, lockFiles } from "../kernel/descriptors.ts";
 import { holdSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { holdFile } from "../kernel/file.ts";
 import { beginFork, forkStep } from "../kernel/memory/fork.ts";
@@ -30,6 +31,7 @@ import { startTask } from "../kernel/scheduler.ts";
 import { ATTENTION, Kernel, LIFE, Limits, Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
+import { createPidFileFile } from "../servers/event/event-server.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 import { RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
@@ -41,6 +43,7 @@ export const CLONE = {
   CLONE_FS: 0x200,
   CLONE_FILES: 0x400,
   CLONE_SIGHAND: 0x800,
+  CLONE_PIDFD: 0x1000,
   CLONE_VFORK: 0x4000,
   CLONE_PARENT: 0x8000,
   CLONE_THREAD: 0x1_0000,
@@ -66,6 +69,8 @@ interface CloneRequest {
   readonly tls: number;
   readonly childTid: number;
   readonly exitSignal: number;
+  /** Where the descriptor of CLONE_PIDFD goes. */
+  readonly pidFd: number;
 }
 
 /** Phases of Task.progressDetail while a clone is under way. */
@@ -76,6 +81,8 @@ function checkFlags(flags: number): void {
   if ((flags & ~KNOWN) !== 0) throw errno.EINVAL;
   if (has(CLONE.CLONE_SIGHAND) && !has(CLONE.CLONE_VM)) throw errno.EINVAL;
   if (has(CLONE.CLONE_THREAD) && !has(CLONE.CLONE_SIGHAND)) throw errno.EINVAL;
+  // A file stands for a process, not for a thread.
+  if (has(CLONE.CLONE_PIDFD) && has(CLONE.CLONE_THREAD)) throw errno.EINVAL;
 }
 
 /** Begins: a task with its table of descriptors and its address space, shared or still to be copied. */
@@ -181,9 +188,15 @@ function enrol(call: SystemCall, request: CloneRequest): number {
     Process.nice.set(tx, home, Process.nice.get(tx, process));
     copyLimits(tx, process, home);
     giveHandlers(tx, process, home, (flags & CLONE.CLONE_SIGHAND) !== 0);
+    const table = (flags & CLONE.CLONE_PIDFD) !== 0 ? lockFiles(tx, task) : none<"file-table">();
     const executable = Process.executable.get(tx, process);
     if (executable !== 0) holdFile(tx, executable);
     Process.executable.set(tx, home, executable);
+    if (table !== 0) {
+      const file = createPidFileFile(tx, home, 0);
+      const descriptor = addFile(tx, table, file, true, softLimit(call, RLIMIT.NOFILE));
+      writeUser(call, request.pidFd, new Int32Array([descriptor]));
+    }
   } else if (Process.ending.get(tx, process) !== 0) throw errno.EAGAIN;
   enrollTask(tx, home, child);
   const tid = Task.tid.get(tx, child);
@@ -281,15 +294,20 @@ function finish(call: SystemCall, request: CloneRequest): number {
   return awaitVfork(call);
 }
 
-const clone: CallHandler = (call) =>
-  doClone(call, {
+const clone: CallHandler = (call) => {
+  const both = CLONE.CLONE_PIDFD | CLONE.CLONE_PARENT_SETTID;
+  // Both would be written to the same place.
+  if ((call.uint(0) & both) === both) throw errno.EINVAL;
+  return doClone(call, {
     flags: call.uint(0) & ~CSIGNAL,
     exitSignal: call.uint(0) & CSIGNAL,
     stack: call.address(1),
     parentTid: call.address(2),
     tls: call.address(3),
     childTid: call.address(4),
+    pidFd: call.address(2),
   });
+};
 
 const clone3: CallHandler = (call) => {
   const size = call.address(1);
@@ -305,6 +323,7 @@ const clone3: CallHandler = (call) => {
   if ((stack === 0) !== (stackSize === 0)) throw errno.EINVAL;
   return doClone(call, {
     flags,
+    pidFd: field(1),
     childTid: field(2),
     parentTid: field(3),
     exitSignal: field(4),

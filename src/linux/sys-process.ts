@@ -4,12 +4,16 @@ import { errno, Errno } from "../base/errno.ts";
 import { each } from "../heap/list.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
 import { Credentials } from "../kernel/credentials.ts";
+import { getFile } from "../kernel/descriptors.ts";
+import { File } from "../kernel/file.ts";
 import { beginExit, kernelOf, lockTree, processOf, reap, taskOf } from "../kernel/process.ts";
 import { hartCount } from "../kernel/scheduler.ts";
 import { CLD, raiseAttention, SIG, signalInfo } from "../kernel/signal.ts";
 import { ATTENTION, Kernel, LIFE, Limits, Process, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
+import { processOfFile } from "../servers/event/event-server.ts";
+import { O } from "./abi-file.ts";
 import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
 import { siginfoBytes } from "./signal-frame.ts";
 import { rusageBytes } from "./sys-time.ts";
@@ -154,13 +158,22 @@ const waitid: CallHandler = (call) => {
   const known = events | WAIT.WNOHANG | WAIT.WNOWAIT | WAIT.__WNOTHREAD | WAIT.__WALL | WAIT.__WCLONE;
   if ((options & ~known) !== 0 || (options & events) === 0) throw errno.EINVAL;
   if (type < 0 || type > P.P_PIDFD) throw errno.EINVAL;
-  if (type === P.P_PIDFD) throw errno.EBADF;
   if (type === P.P_PID && id <= 0) throw errno.EINVAL;
   if (type === P.P_PGID && id < 0) throw errno.EINVAL;
   lockTree(tx);
+  const byFile = type === P.P_PIDFD ? getFile(tx, call.task, id) : undefined;
   const pid = type === P.P_ALL ? -1 : type === P.P_PID ? id : -id;
-  const change = findChange(call, matcher(call, pid), options);
+  const wanted = byFile === undefined ? (0 as Process) : processOfFile(tx, byFile);
+  const matches = byFile === undefined ? matcher(call, pid) : (child: Process) => child === wanted;
+  const change = findChange(call, matches, options);
   if (change === undefined) {
+    // A file that does not wait says so.
+    if (
+      byFile !== undefined &&
+      (File.flags.get(tx, byFile) & O.NONBLOCK) !== 0 &&
+      (options & WAIT.WNOHANG) === 0
+    )
+      throw errno.EAGAIN;
     if ((options & WAIT.WNOHANG) === 0) throw call.waitFor(Process.childChanged.at(process));
     if (call.address(2) !== 0) writeUser(call, call.address(2), new Uint8Array(128));
     return 0;

@@ -216,14 +216,14 @@ function unsignedSp(tx: Transaction, registers: number): number {
 
 // Sending.
 
-function userInfo(call: SystemCall, signal: number, code: number): SignalInfo {
+export function userInfo(call: SystemCall, signal: number, code: number): SignalInfo {
   const { tx, task, process } = call;
   const uid = Credentials.uid.get(tx, Task.credentials.get(tx, task));
   return signalInfo(signal, code, { pid: Process.pid.get(tx, process), uid });
 }
 
 /** Whether the caller may send `signal` to `process`. */
-function maySend(call: SystemCall, process: Process, signal: number): boolean {
+export function maySend(call: SystemCall, process: Process, signal: number): boolean {
   const { tx, task } = call;
   const target = Process.tasks.first(tx, process);
   if (target === 0) {
@@ -306,7 +306,7 @@ const tgkill: CallHandler = (call) => {
 };
 
 /** The siginfo that a program hands over for sigqueue; it may not pretend to be the kernel or kill(2). */
-function readInfo(call: SystemCall, address: number, signal: number, own: boolean): SignalInfo {
+export function readInfo(call: SystemCall, address: number, signal: number, own: boolean): SignalInfo {
   const bytes = readUser(call, address, SIGINFO_BYTES);
   const view = new DataView(bytes.buffer, bytes.byteOffset, SIGINFO_BYTES);
   const code = view.getInt32(8, true);

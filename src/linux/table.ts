@@ -9,6 +9,7 @@ import type { CallHandler, CallTrace, Personality, SystemCall } from "../kernel/
 import { registerTaskResource } from "../kernel/process.ts";
 import { low, X } from "../kernel/registers.ts";
 import { Task } from "../kernel/task.ts";
+import { eventRows } from "./sys-event.ts";
 import { execRows } from "./exec.ts";
 import { clearExecStep } from "./exec-record.ts";
 // oxlint-disable-next-line import/no-unassigned-import -- it registers what /proc says
@@ -26,6 +27,7 @@ import { messageRows } from "./sys-message.ts";
 import { mountRows } from "./sys-mount.ts";
 import { nameRows } from "./sys-name.ts";
 import { openRows } from "./sys-open.ts";
+import { pidfdRows } from "./sys-pidfd.ts";
 import { pollRows } from "./sys-poll.ts";
 import { processRows } from "./sys-process.ts";
 import { readWriteRows } from "./sys-read-write.ts";
@@ -41,6 +43,7 @@ import { transferRows } from "./sys-transfer.ts";
 export const callRows: readonly CallRow[] = [
   ...cloneRows,
   ...descriptorRows,
+  ...eventRows,
   ...execRows,
   ...futexRows,
   ...identityRows,
@@ -50,6 +53,7 @@ export const callRows: readonly CallRow[] = [
   ...mountRows,
   ...nameRows,
   ...openRows,
+  ...pidfdRows,
   ...pollRows,
   ...processRows,
   ...readWriteRows,

@@ -11,6 +11,7 @@ import type { ServerThreadData } from "./thread-data.ts";
 /** What each server needs to have loaded: itself, and all that registers with it. */
 const LOADERS: { readonly [N in ServerName]: () => Promise<unknown> } = {
   auth: () => import("../servers/auth/auth.ts"),
+  event: () => import("./parts.ts"),
   pipe: () => import("../servers/pipe/pipe-server.ts"),
   socket: () => import("./parts.ts"),
   tty: () => import("./parts.ts"),

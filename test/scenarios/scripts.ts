@@ -10,7 +10,6 @@ const SETTINGS: Readonly<Record<string, Partial<Scenario>>> = {
   "bash/strings": { env: { LC_ALL: "C.UTF-8" } },
   "permissions/owner-bits": { user: "nobody" },
   "programs/users": { allowMissing: { keyctl: "su looks for a session's keyring and goes on without" } },
-  "programs/util-linux": { allowMissing: { signalfd4: "script waits by files for events, to come" } },
 };
 
 const SHELLS = {

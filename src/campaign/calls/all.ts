@@ -1,5 +1,6 @@
 /** All scenarios of the crash campaign. */
 
+import { events } from "./events.ts";
 import { files } from "./files.ts";
 import { host } from "./host.ts";
 import { inodes } from "./inodes.ts";
@@ -15,6 +16,7 @@ export const scenarios: readonly Scenario[] = [
   ...files,
   ...pipes,
   ...socketScenarios,
+  ...events,
   ...processes,
   ...signals,
   ...memory,

@@ -7,13 +7,13 @@
  *
  * Waiting: requests wait for `readable` only when the pipe is empty, for `writable` only when no whole slot is
  * free; so `readable` is signalled only by the write that finds the pipe empty, and `writable` only by the
- * read that frees the first slot.
+ * read that frees the first slot. While an epoll watches, every write signals: to it each is an edge.
  */
 
 import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Ref } from "../../heap/record.ts";
-import { signalCondition } from "../../kernel/condition.ts";
+import { hasWaiters, signalCondition } from "../../kernel/condition.ts";
 import {
   createFile,
   File,
@@ -88,7 +88,7 @@ function write(tx: Transaction, pipe: Pipe, length: number, nonblock: boolean | 
   }
   const count = Math.min(room, length, PIPE_STEP);
   putBytes(tx, pipe, count, tail, capacity);
-  if (head === tail) signalCondition(tx, Pipe.readable.at(pipe));
+  if (head === tail || hasWaiters(tx, Pipe.readable.at(pipe))) signalCondition(tx, Pipe.readable.at(pipe));
   return count;
 }
 

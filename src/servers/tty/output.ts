@@ -5,7 +5,7 @@
 
 import { defined } from "../../base/assert.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import { signalCondition } from "../../kernel/condition.ts";
+import { hasWaiters, signalCondition } from "../../kernel/condition.ts";
 import { L, O } from "./termios.ts";
 import { ECHO_RESERVE, OUTPUT_BYTES, outputAt, outputUsed, storeByte, Tty } from "./tty.ts";
 
@@ -69,7 +69,8 @@ export class Output {
       Tty.lineColumn.set(tx, this.#tty, this.lineColumn);
     if (this.#tail === this.#begin) return;
     Tty.outputTail.set(tx, this.#tty, this.#tail);
-    if (this.#wasEmpty) signalCondition(tx, Tty.outputReady.at(this.#tty));
+    const ready = Tty.outputReady.at(this.#tty);
+    if (this.#wasEmpty || hasWaiters(tx, ready)) signalCondition(tx, ready);
   }
 
   /** Whether any character can still be put. */

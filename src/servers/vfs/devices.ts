@@ -59,6 +59,7 @@ const deviceKind: FileKind = {
     return length;
   },
   poll: () => POLL.IN | POLL.OUT | POLL.RDNORM | POLL.WRNORM,
+  watchable: false,
   release: () => {},
   seek: () => 0,
   page(tx, file, _index, forWrite) {

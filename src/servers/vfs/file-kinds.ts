@@ -70,6 +70,7 @@ const inodeKind: FileKind = {
   },
   write: (tx, file, length, offset) => writeFile(tx, file, length, offset, NO_LIMIT),
   poll: () => READY,
+  watchable: false,
   release: () => {},
   seek(tx, file, offset, whence) {
     const inode = File.inode.get(tx, file);
@@ -105,6 +106,7 @@ const directoryKind: FileKind = {
     throw errno.EBADF;
   },
   poll: () => READY,
+  watchable: false,
   release: () => {},
   // Positions are the cookies of directory.ts; the end of a directory has no number to seek from.
   seek: (tx, file, offset, whence) => seekTo(tx, file, offset, whence === 2 ? 3 : whence, 0),

@@ -288,6 +288,7 @@ const hostKind: FileKind = {
     return written;
   },
   poll: () => POLL.IN | POLL.OUT | POLL.RDNORM | POLL.WRNORM,
+  watchable: false,
   release: () => {},
   seek(tx, file, offset, whence) {
     if (whence !== 2) return seekTo(tx, file, offset, whence, 0);

@@ -171,6 +171,13 @@ const TYPE_OF_KIND: Readonly<Record<string, number>> = {
   pipe: S_IFIFO | 0o600,
   "host-stream": S_IFCHR | 0o620,
   tty: S_IFCHR | 0o620,
+  // Files for events have no type.
+  eventpoll: 0o600,
+  eventfd: 0o600,
+  timerfd: 0o600,
+  signalfd: 0o600,
+  pidfd: 0o600,
+  inotify: 0o600,
 };
 
 export function statFile(tx: Transaction, file: File, form: number): void {
