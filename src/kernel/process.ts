@@ -264,6 +264,7 @@ function leaveProcess(tx: Transaction, task: Task): void {
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
   // An execve by another task waits until it is alone.
   if (!last) signalCondition(tx, Process.released.at(process));
+  if (last) for (let i = 0; i < 4; i++) Process.name.set(tx, process, i, Task.name.get(tx, task, i));
   if (last) becomeZombie(tx, kernel, process, Task.exitCode.get(tx, task));
   Task.free(tx, task);
 }

@@ -168,6 +168,8 @@ export const Process = defineRecord("process", {
   noNewPrivileges: u32(),
   parentDeathSignal: u32(),
   childSubreaper: u32(),
+  /** comm of its last task, once it is a zombie. */
+  name: words(4),
   /** A host process handle that waits for this process's end, if the host started it. */
   hostHandle: u32(),
   /** Process-directed pending signals 1–31 whose details lie in `details`; the others are in the queue. */

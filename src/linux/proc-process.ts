@@ -12,21 +12,20 @@ import { Credentials } from "../kernel/credentials.ts";
 import { nextDescriptor } from "../kernel/descriptors.ts";
 import { File } from "../kernel/file.ts";
 import { spaceUsage } from "../kernel/memory/address-space.ts";
-import { eachMapping } from "../kernel/memory/mapping-tree.ts";
 import { translate } from "../kernel/memory/page-table.ts";
-import { AddressSpace, Mapping, MAPPING, PROT } from "../kernel/memory/records.ts";
+import { AddressSpace } from "../kernel/memory/records.ts";
+import { kernelOf } from "../kernel/process.ts";
+import { hartCount } from "../kernel/scheduler.ts";
 import { handlerOf, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
-import { LIFE, Limits, Process, RUN, SignalHandlers, Task } from "../kernel/task.ts";
+import { Kernel, LIFE, Limits, Process, RUN, SignalHandlers, Task } from "../kernel/task.ts";
 import { Tty } from "../servers/tty/tty.ts";
-import { Inode } from "../servers/vfs/records.ts";
+import { FsContext } from "../servers/vfs/records.ts";
+import { memoryLines, pagesOf, type SpacePages } from "./proc-memory.ts";
 
 /** Ticks of user time in a second (sysconf(_SC_CLK_TCK)). */
 export const TICKS = 100;
 const NS_PER_TICK: number = 1e9 / TICKS;
 const TTY_MAJOR = 136;
-
-/** Gives the path of an open file, for maps. */
-export type PathOf = (file: File) => string;
 
 /** A process and the task of it that is meant: its first one, for a process as such. */
 export interface Subject {
@@ -35,23 +34,33 @@ export interface Subject {
   readonly task: Task;
 }
 
-function spaceOf(view: HeapView, { process, task }: Subject): AddressSpace {
+export function spaceOf(view: HeapView, { process, task }: Subject): AddressSpace {
   const space = task === 0 ? Process.space.get(view, process) : Task.space.get(view, task);
   return AddressSpace.isLive(view, space) ? space : (0 as AddressSpace);
 }
 
-/** comm. */
+/** Whether the process is the kernel's own, which adopts and has no task. */
+function isInit(view: HeapView, process: Process): boolean {
+  return process === Kernel.init.get(view, kernelOf(view));
+}
+
+/** comm; a zombie keeps the name of its last task. */
 export function commandName(view: HeapView, { process, task }: Subject): string {
+  if (isInit(view, process)) return "init";
   const named = task === 0 ? Process.tasks.first(view, process) : task;
   const bytes = new Uint8Array(16);
   const data = new DataView(bytes.buffer);
-  if (named !== 0) for (let i = 0; i < 4; i++) data.setInt32(i * 4, Task.name.get(view, named, i), true);
+  for (let i = 0; i < 4; i++) {
+    const word = named === 0 ? Process.name.get(view, process, i) : Task.name.get(view, named, i);
+    data.setInt32(i * 4, word, true);
+  }
   const end = bytes.indexOf(0);
   return decodeUtf8(bytes.subarray(0, end < 0 ? 16 : end));
 }
 
 /** The state letter, and what status calls it. */
 function stateOf(view: HeapView, { process, task }: Subject): readonly [letter: string, name: string] {
+  if (isInit(view, process)) return ["S", "sleeping"];
   if (Process.life.get(view, process) === LIFE.ZOMBIE || task === 0) return ["Z", "zombie"];
   switch (Task.run.get(view, task)) {
     case RUN.WAITING:
@@ -147,11 +156,11 @@ export function statText(view: HeapView, subject: Subject, isTask: boolean): str
     0,
     ticks(Process.childrenUserTime.get(view, process)),
     0,
-    20,
+    20 + Process.nice.get(view, process),
+    Process.nice.get(view, process),
+    isInit(view, process) ? 1 : Process.taskCount.get(view, process),
     0,
-    Process.taskCount.get(view, process),
-    0,
-    ticks(Process.startedAt.get(view, process)),
+    ticks(Math.max(0, Process.startedAt.get(view, process) - Kernel.bootedAt.get(view, kernelOf(view)))),
     (usage?.virtual ?? 0) * PAGE_SIZE,
     usage?.resident ?? 0,
     "18446744073709551615",
@@ -186,26 +195,47 @@ export function statText(view: HeapView, subject: Subject, isTask: boolean): str
   return `${fields.join(" ")}\n`;
 }
 
+function umaskOf(view: HeapView, task: Task): string {
+  const context = Task.fs.get(view, task);
+  const mask = FsContext.isLive(view, context) ? FsContext.umask.get(view, context) : 0;
+  return mask.toString(8).padStart(4, "0");
+}
+
 /** /proc/PID/status. */
 export function statusText(view: HeapView, subject: Subject, isTask: boolean): string {
   const { process, task } = subject;
   const pid = Process.pid.get(view, process);
   const [letter, name] = stateOf(view, subject);
+  const pages = pagesOfSubject(view, subject);
+  const harts = hartCount(view);
+  const own = isTask ? Task.tid.get(view, task) : pid;
   const lines: (readonly [string, string])[] = [
     ["Name", commandName(view, subject)],
+    ...(task === 0 ? [] : [["Umask", umaskOf(view, task)] as const]),
     ["State", `${letter} (${name})`],
     ["Tgid", `${pid}`],
     ["Ngid", "0"],
-    ["Pid", `${isTask ? Task.tid.get(view, task) : pid}`],
+    ["Pid", `${own}`],
     ["PPid", `${parentPid(view, process)}`],
     ["TracerPid", "0"],
     ...identityLines(view, task),
     ["FDSize", `${descriptorCount(view, task)}`],
-    ...memoryLines(view, subject),
+    ["NStgid", `${pid}`],
+    ["NSpid", `${own}`],
+    ["NSpgid", `${Process.group.get(view, process)}`],
+    ["NSsid", `${Process.session.get(view, process)}`],
+    ["Kthread", "0"],
+    ...(pages === undefined ? [] : memoryLines(pages)),
     ["Threads", `${Process.taskCount.get(view, process)}`],
     ["SigQ", "0/0"],
     ...signalLines(view, subject),
     ["NoNewPrivs", `${Process.noNewPrivileges.get(view, process)}`],
+    ["Seccomp", "0"],
+    ["Seccomp_filters", "0"],
+    ["Cpus_allowed", ((1 << harts) - 1).toString(16)],
+    ["Cpus_allowed_list", harts === 1 ? "0" : `0-${harts - 1}`],
+    ["Mems_allowed", "1"],
+    ["Mems_allowed_list", "0"],
     ["voluntary_ctxt_switches", `${task === 0 ? 0 : Task.switches.get(view, task)}`],
     ["nonvoluntary_ctxt_switches", "0"],
   ];
@@ -245,21 +275,6 @@ function signalLines(view: HeapView, subject: Subject): (readonly [string, strin
   ];
 }
 
-function memoryLines(view: HeapView, subject: Subject): (readonly [string, string])[] {
-  const space = spaceOf(view, subject);
-  if (space === 0) return [];
-  const { virtual, resident } = spaceUsage(view, space);
-  const kilobytes = (pages: number): string => `${String(pages * 4).padStart(8)} kB`;
-  return [
-    ["VmPeak", kilobytes(virtual)],
-    ["VmSize", kilobytes(virtual)],
-    ["VmLck", kilobytes(0)],
-    ["VmHWM", kilobytes(resident)],
-    ["VmRSS", kilobytes(resident)],
-    ["VmSwap", kilobytes(0)],
-  ];
-}
-
 function descriptorCount(view: HeapView, task: Task): number {
   const table = task === 0 ? none<"file-table">() : Task.files.get(view, task);
   if (table === 0) return 0;
@@ -269,12 +284,11 @@ function descriptorCount(view: HeapView, task: Task): number {
   return Math.ceil(end / 64) * 64;
 }
 
-/** /proc/PID/statm, in pages. */
-export function statmText(view: HeapView, subject: Subject): string {
+/** The pages of the subject's space by what they are for; undefined if it has none any more. */
+export function pagesOfSubject(view: HeapView, subject: Subject): SpacePages | undefined {
   const space = spaceOf(view, subject);
-  if (space === 0) return "0 0 0 0 0 0 0\n";
-  const { virtual, resident } = spaceUsage(view, space);
-  return `${virtual} ${resident} 0 0 0 ${virtual} 0\n`;
+  const program = Process.executable.get(view, subject.process);
+  return space === 0 ? undefined : pagesOf(view, space, File.isLive(view, program) ? program : none());
 }
 
 /** Bytes of a process's memory, as far as they are present. */
@@ -312,34 +326,6 @@ export function environmentOf(view: HeapView, subject: Subject): Uint8Array {
   const { process } = subject;
   const start = Process.environmentStart.get(view, process);
   return memoryOf(view, subject, start, Process.environmentEnd.get(view, process));
-}
-
-/** /proc/PID/maps. */
-export function mapsText(view: HeapView, subject: Subject, pathOf: PathOf): string {
-  const space = spaceOf(view, subject);
-  if (space === 0) return "";
-  let text = "";
-  for (const mapping of eachMapping(view, space)) {
-    const prot = Mapping.prot.get(view, mapping);
-    const flags = Mapping.flags.get(view, mapping);
-    const file = Mapping.file.get(view, mapping);
-    const address = (page: number): string => (page * PAGE_SIZE).toString(16).padStart(8, "0");
-    const range = `${address(Mapping.first.get(view, mapping))}-${address(Mapping.end.get(view, mapping))}`;
-    const letters =
-      ((prot & PROT.READ) !== 0 ? "r" : "-") +
-      ((prot & PROT.WRITE) !== 0 ? "w" : "-") +
-      ((prot & PROT.EXEC) !== 0 ? "x" : "-") +
-      ((flags & MAPPING.SHARED) !== 0 ? "s" : "p");
-    const offset = (Mapping.filePage.get(view, mapping) * PAGE_SIZE).toString(16).padStart(8, "0");
-    const inode = file === 0 ? 0 : File.inode.get(view, file);
-    const number = inode === 0 ? 0 : Inode.ino.get(view, inode);
-    let name = file === 0 ? "" : pathOf(file);
-    if ((flags & MAPPING.BREAK) !== 0) name = "[heap]";
-    else if ((flags & MAPPING.STACK) !== 0 && (flags & MAPPING.GROWSDOWN) !== 0) name = "[stack]";
-    const line = `${range} ${letters} ${file === 0 ? "00000000" : offset} 00:00 ${number}`;
-    text += name === "" ? `${line} \n` : `${line.padEnd(72)} ${name}\n`;
-  }
-  return text;
 }
 
 const LIMIT_NAMES: readonly (readonly [name: string, unit: string])[] = [

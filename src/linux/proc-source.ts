@@ -22,13 +22,14 @@ import { registerProcSource } from "../servers/vfs/proc/source.ts";
 import { registerPtsSource } from "../servers/vfs/pts.ts";
 import { Dirent, FsContext, type Mount } from "../servers/vfs/records.ts";
 import { machineText } from "./proc-machine.ts";
+import { mappedFiles, mapsText, rollupText, smapsText, statmText } from "./proc-memory.ts";
 import {
   argumentsOf,
   commandName,
   environmentOf,
   limitsText,
-  mapsText,
-  statmText,
+  pagesOfSubject,
+  spaceOf,
   statText,
   statusText,
   type Subject,
@@ -102,6 +103,15 @@ function describe(tx: Transaction, file: File): string {
   return `anon_inode:[${kind}]`;
 }
 
+const IO_NAMES = ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"];
+
+function childrenText(tx: Transaction, process: Process): string {
+  let text = "";
+  for (const child of each(tx, Process.children, process, Process.siblings))
+    text += `${Process.pid.get(tx, child)} `;
+  return text;
+}
+
 function taskText(tx: Transaction, pid: number, tid: number, name: string): string | Uint8Array | undefined {
   const subject = subjectOf(tx, pid, tid);
   if (subject === undefined) return undefined;
@@ -111,7 +121,7 @@ function taskText(tx: Transaction, pid: number, tid: number, name: string): stri
     case "status":
       return statusText(tx, subject, tid !== 0);
     case "statm":
-      return statmText(tx, subject);
+      return statmText(pagesOfSubject(tx, subject));
     case "comm":
       return `${commandName(tx, subject)}\n`;
     case "cmdline":
@@ -120,14 +130,27 @@ function taskText(tx: Transaction, pid: number, tid: number, name: string): stri
       return environmentOf(tx, subject);
     case "maps":
     case "smaps":
-      return mapsText(tx, subject, (file) => pathOf(tx, file));
+    case "smaps_rollup": {
+      const space = spaceOf(tx, subject);
+      if (space === 0) return "";
+      if (name === "smaps_rollup") return rollupText(tx, space);
+      return (name === "maps" ? mapsText : smapsText)(tx, space, (file) => pathOf(tx, file));
+    }
+    case "io":
+      // What a process moves is not counted.
+      return IO_NAMES.map((each) => `${each}: 0\n`).join("");
+    case "children":
+      return childrenText(tx, subject.process);
+    case "syscall":
+      return "running\n";
     case "limits":
       return limitsText(tx, subject);
     case "oom_score":
     case "oom_score_adj":
     case "oom_adj":
-    case "wchan":
       return "0\n";
+    case "wchan":
+      return "0";
     case "cgroup":
       return "0::/\n";
     case "loginuid":
@@ -185,6 +208,11 @@ registerProcSource({
     return open;
   },
   file: fileOf,
+  mappings(tx, pid) {
+    const subject = subjectOf(tx, pid, 0);
+    const space = subject === undefined ? none<"address-space">() : spaceOf(tx, subject);
+    return space === 0 ? [] : mappedFiles(tx, space);
+  },
   describe,
   machineText,
   write(tx, pid, path, text) {

@@ -21,6 +21,7 @@ registerProcSource({
   place: () => undefined,
   descriptors: () => [...open.keys()],
   file: (_tx, pid, descriptor) => (pid === 7 ? (open.get(descriptor) ?? none()) : none()),
+  mappings: () => [],
   describe: () => "pipe:[5]",
   machineText: (_tx, path) => `<${path}>`,
 });

@@ -29,6 +29,7 @@ import {
   childrenOf,
   DESCRIPTOR_INFO,
   DESCRIPTOR_LINK,
+  MAPPING_LINK,
   nodeAt,
   NODES,
   pathOfNode,
@@ -38,6 +39,7 @@ import {
 
 const S_DESCRIPTOR_LINK: number = S_IFLNK | 0o700;
 const S_DESCRIPTOR_INFO: number = S_IFREG | 0o400;
+const S_MAPPING_LINK: number = S_IFLNK | 0o500;
 
 /** A name that is a decimal number without leading zeros; −1 for any other. */
 function numberOf(name: NameBytes): number {
@@ -49,6 +51,13 @@ function numberOf(name: NameBytes): number {
     value = value * 10 + digit;
   }
   return value;
+}
+
+const PAGE_BYTES = 4096;
+
+/** The name of a mapping in map_files. */
+function rangeName(first: number, end: number): string {
+  return `${(first * PAGE_BYTES).toString(16)}-${(end * PAGE_BYTES).toString(16)}`;
 }
 
 interface Found {
@@ -80,6 +89,11 @@ function resolve(tx: Transaction, source: ProcSource, directory: Inode, name: Na
     return { identity, mode: isInfo ? S_DESCRIPTOR_INFO : S_DESCRIPTOR_LINK };
   }
   const text = decodeUtf8(name.source.slice(name.start, name.start + name.length));
+  if (node.type === "mappings") {
+    const found = source.mappings(tx, pid).find(([first, end]) => rangeName(first, end) === text);
+    if (found === undefined) return undefined;
+    return { identity: { detail: MAPPING_LINK, subject: pid, object: found[0] }, mode: S_MAPPING_LINK };
+  }
   const path = pathOfNode(node);
   const child = nodeAt(path === "" ? text : `${path}/${text}`);
   if (child <= 0 || text === PROCESS || text === "TID" || text.includes("/")) return undefined;
@@ -112,6 +126,10 @@ function* listed(
   const node = NODES[at];
   if (node === undefined || (pid !== 0 && !source.isProcess(tx, pid))) return;
   for (const [i, [name]] of childrenOf(at).entries()) yield [2 + i, name];
+  if (node.type === "mappings") {
+    for (const [i, [first, end]] of source.mappings(tx, pid).entries())
+      yield [NUMBER_COOKIES + i, rangeName(first, end)];
+  }
   const numbers = numbersIn(tx, source, node.type, pid);
   for (const number of numbers) yield [NUMBER_COOKIES + number, `${number}`];
 }
@@ -182,8 +200,13 @@ function magic(
 ): { readonly mount: Mount; readonly entry: Dirent } | { readonly file: File } | undefined {
   const detail = Inode.detail.get(tx, inode);
   const pid = Inode.subject.get(tx, inode);
-  if (detail !== DESCRIPTOR_LINK) return source.place(tx, pid, NODES[detail]!.name);
-  const file = source.file(tx, pid, Inode.object.get(tx, inode));
+  if (detail !== DESCRIPTOR_LINK && detail !== MAPPING_LINK)
+    return source.place(tx, pid, NODES[detail]!.name);
+  const object = Inode.object.get(tx, inode);
+  const file =
+    detail === DESCRIPTOR_LINK
+      ? source.file(tx, pid, object)
+      : (source.mappings(tx, pid).find(([first]) => first === object)?.[2] ?? none<"file">());
   if (file === 0) return undefined;
   const entry = File.entry.get(tx, file);
   if (entry === 0 || !Dirent.isLive(tx, entry)) return { file };

@@ -35,6 +35,8 @@ export interface ProcSource {
   descriptors(tx: Transaction, pid: number): readonly number[];
   /** The open file behind a descriptor, none if there is none. */
   file(tx: Transaction, pid: number, descriptor: number): File;
+  /** The mappings of files of a process: first page, page after the last, file. */
+  mappings(tx: Transaction, pid: number): readonly (readonly [first: number, end: number, file: File])[];
   /** What a link to a file without a name shows: "pipe:[4711]". */
   describe(tx: Transaction, file: File): string;
   /** Contents of a file of the machine (MACHINE_FILES in tree.ts), by its path below /proc. */

@@ -1,6 +1,6 @@
 /** The tree of procfs as a table. An inode's `detail` is an index into NODES: append only. */
 
-export type NodeType = "directory" | "file" | "link" | "processes" | "tasks" | "descriptors";
+export type NodeType = "directory" | "file" | "link" | "processes" | "tasks" | "descriptors" | "mappings";
 
 export interface ProcNode {
   /** Path of the directory that it lies in: "" for /proc, "PID" for a process's, "PID/task/TID" for a task's. */
@@ -100,6 +100,36 @@ export const TASK_FILES: readonly (readonly [name: string, mode: number])[] = [
   ["gid_map", 0o644],
   ["setgroups", 0o644],
 ];
+/** Further files of a process and of a task. */
+const MORE_TASK_FILES = ["smaps_rollup", "children"];
+/** Files of the machine that lie in folders, by path. */
+const MORE_FILES = [
+  "diskstats",
+  "slabinfo",
+  "net/unix",
+  "net/dev",
+  "net/tcp",
+  "net/tcp6",
+  "net/udp",
+  "net/udp6",
+  "net/raw",
+  "net/netlink",
+  "net/packet",
+  "net/route",
+  "net/protocols",
+  "net/sockstat",
+  ...["tainted", "sysrq", "kptr_restrict", "dmesg_restrict", "perf_event_paranoid", "panic"].map(
+    (name) => `sys/kernel/${name}`,
+  ),
+  ...["shmmax", "shmall", "shmmni", "sem", "msgmax", "msgmnb", "msgmni"].map((name) => `sys/kernel/${name}`),
+  ...["mmap_min_addr", "nr_hugepages", "overcommit_kbytes", "dirty_ratio"].map((name) => `sys/vm/${name}`),
+  ...["protected_hardlinks", "protected_symlinks"].map((name) => `sys/fs/${name}`),
+  ...["somaxconn", "rmem_max", "wmem_max", "rmem_default", "wmem_default"].map(
+    (name) => `sys/net/core/${name}`,
+  ),
+  "sys/net/unix/max_dgram_qlen",
+  "sys/net/ipv4/ip_local_port_range",
+];
 const TASK_LINKS = ["exe", "cwd", "root"];
 
 /** Nodes of a kind of directory that stands for many: a process, a task. */
@@ -138,6 +168,15 @@ export const NODES: readonly ProcNode[] = [
   directory(PROCESS, "task", "tasks"),
   directory("PID/task", "TID"),
   ...taskNodes(TASK),
+  directory("", "net"),
+  directory("sys/net", "core"),
+  directory("sys/net", "unix"),
+  directory("sys/net", "ipv4"),
+  ...MORE_FILES.map((path) =>
+    file(path.slice(0, Math.max(path.lastIndexOf("/"), 0)), path.slice(path.lastIndexOf("/") + 1)),
+  ),
+  ...[PROCESS, TASK].map((parent) => directory(parent, "map_files", "mappings", 0o500)),
+  ...[PROCESS, TASK].flatMap((parent) => MORE_TASK_FILES.map((name) => file(parent, name))),
 ];
 
 /** A node's own path. */
@@ -162,6 +201,8 @@ export function childrenOf(index: number): readonly (readonly [name: string, ind
   return found;
 }
 
-/** Details of descriptors' links and info files, beyond the table. */
+/** Details of descriptors' links and info files, and of mappings' links, beyond the table. */
 export const DESCRIPTOR_LINK = 1000;
 export const DESCRIPTOR_INFO = 1001;
+/** A link of map_files; its object is the mapping's first page. */
+export const MAPPING_LINK = 1002;
