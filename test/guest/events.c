@@ -337,6 +337,64 @@ static void arguments(void) {
   eq("for the parent too", waitMs(ep, 1, 0), 1);
 }
 
+static void sockets(void) {
+  int p[2], ep = newEpoll();
+  eq("a pair", SYS(socketpair, 1, 1 | 04000, 0, p), 0);
+  ctl(ep, EPOLL_CTL_ADD, p[0], EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, 1);
+  eq("writable at once", waitMs(ep, 4, 0), 1);
+  ok("only that", got[0].events == EPOLLOUT);
+  eq("told once", waitMs(ep, 4, 0), 0);
+  SYS(write, p[1], "ab", 2);
+  eq("bytes are an edge", waitMs(ep, 4, 0), 1);
+  ok("readable", (got[0].events & EPOLLIN) != 0);
+  SYS(write, p[1], "c", 1);
+  eq("more are another", waitMs(ep, 4, 0), 1);
+  char buffer[65536];
+  SYS(read, p[0], buffer, 3);
+  if (fork() == 0) {
+    sleepMs(30);
+    SYS(write, p[1], "d", 1);
+    exit_group(0);
+  }
+  eq("one that is waited for", waitMs(ep, 4, 2000), 1);
+  waitStatus(-1);
+  SYS(read, p[0], buffer, 3);
+  while (SYS(write, p[0], buffer, sizeof buffer) > 0) continue;
+  waitMs(ep, 4, 0);
+  eq("full", waitMs(ep, 4, 0), 0);
+  while (SYS(read, p[1], buffer, sizeof buffer) > 0) continue;
+  eq("room is an edge", waitMs(ep, 4, 0), 1);
+  ok("writable again", (got[0].events & EPOLLOUT) != 0);
+  SYS(shutdown, p[1], 1);
+  eq("the other's shutdown", waitMs(ep, 4, 0), 1);
+  ok("EPOLLRDHUP", (got[0].events & (EPOLLRDHUP | EPOLLIN | EPOLLHUP)) == (EPOLLRDHUP | EPOLLIN));
+  SYS(close, p[1]);
+  eq("its end", waitMs(ep, 4, 0), 1);
+  ok("EPOLLHUP", (got[0].events & EPOLLHUP) != 0);
+  // A listener: level.
+  struct {
+    u16 family;
+    char path[20];
+  } name = {1, "\0events-test"};
+  int listener = (int)SYS(socket, 1, 1 | 04000, 0), client = (int)SYS(socket, 1, 1, 0);
+  SYS(bind, listener, &name, 14);
+  SYS(listen, listener, 5);
+  ctl(ep, EPOLL_CTL_DEL, p[0], 0, 0);
+  ctl(ep, EPOLL_CTL_ADD, listener, EPOLLIN, 2);
+  eq("nobody calls", waitMs(ep, 4, 0), 0);
+  eq("connect", SYS(connect, client, &name, 14), 0);
+  eq("somebody calls", waitMs(ep, 4, 0), 1);
+  int server = (int)SYS(accept4, listener, 0, 0, 04000);
+  ok("accept", server > 0 && waitMs(ep, 4, 0) == 0);
+  ctl(ep, EPOLL_CTL_ADD, client, EPOLLIN, 3);
+  SYS(write, server, "x", 1);
+  eq("what was connected", waitMs(ep, 4, 0), 1);
+  // A descriptor travels, with the file that is watched.
+  SYS(close, server);
+  eq("the end of the connection", waitMs(ep, 4, 0), 1);
+  ok("EPOLLIN and EPOLLHUP", (got[0].events & (EPOLLIN | EPOLLHUP)) == (EPOLLIN | EPOLLHUP));
+}
+
 static void processes(void) {
   long pid = fork();
   if (pid == 0) {
@@ -379,6 +437,6 @@ static void processes(void) {
 
 static const struct section all[] = {
     {"counters", counters}, {"timers", timers},   {"signals", signals},     {"level", level},         {"edge", edge},
-    {"nested", nested},     {"waiting", waiting}, {"arguments", arguments}, {"processes", processes},
+    {"nested", nested},     {"waiting", waiting}, {"arguments", arguments}, {"processes", processes}, {"sockets", sockets},
 };
 SECTIONS("events", all)

@@ -52,7 +52,6 @@ export interface Scenario {
  * even if its output is right.
  */
 export const ALLOWED_MISSING: Readonly<Record<string, string>> = {
-  getpeername: "bash asks whether its input is a socket; sockets come with the socket server",
   rseq: "glibc asks for restartable sequences at the start of every thread and does without them",
 };
 

@@ -17,6 +17,7 @@ import { append, remove } from "../../heap/list.ts";
 import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { signalCondition } from "../../kernel/condition.ts";
+import { dismissEntriesStep } from "../../kernel/scheduler.ts";
 import { jobControl } from "../../kernel/job-control.ts";
 import { waitFor } from "../../kernel/request.ts";
 import { threadOf } from "../../kernel/thread.ts";
@@ -400,7 +401,11 @@ registerDrop("socket-mailbox", (tx, box, note) => {
   }
   const references = Mailbox.references.get(tx, box) - 1;
   assert(references >= 0, "a mailbox is given up twice");
-  if (references === 0) redoFree(tx, box);
-  else Mailbox.references.set(tx, box, references);
+  if (references === 0) {
+    // An epoll may still be registered with what was the other side of a socket that has another by now.
+    if (!dismissEntriesStep(tx, Mailbox.readable.at(box))) return false;
+    if (!dismissEntriesStep(tx, Mailbox.writable.at(box))) return false;
+    redoFree(tx, box);
+  } else Mailbox.references.set(tx, box, references);
   return true;
 });

@@ -11,7 +11,7 @@ import { append, each, remove } from "../../heap/list.ts";
 import { none } from "../../heap/record.ts";
 import { SLOT } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import { signalCondition } from "../../kernel/condition.ts";
+import { hasWaiters, signalCondition } from "../../kernel/condition.ts";
 import { File, POLL } from "../../kernel/file.ts";
 import { noteRetry, noteWait, WOULD_BLOCK } from "../../kernel/request.ts";
 import type { Task } from "../../kernel/task.ts";
@@ -185,8 +185,14 @@ function sendStream(
     countBytes(tx, box, run);
     done += run;
   }
-  if (used === 0) signalCondition(tx, Mailbox.readable.at(box));
+  tellReader(tx, box, used === 0);
   return count;
+}
+
+/** Signals that something has come, if a reader may wait for that; an epoll hears of everything. */
+function tellReader(tx: Transaction, box: Mailbox, wasEmpty: boolean): void {
+  const readable = Mailbox.readable.at(box);
+  if (wasEmpty || hasWaiters(tx, readable)) signalCondition(tx, readable);
 }
 
 /** Frees the empty message that a stream keeps. */
@@ -219,7 +225,7 @@ function sendWhole(
   putBytes(tx, message, 0, length);
   const total = Message.end.get(tx, message);
   deliver(tx, box, message);
-  if (count === 0) signalCondition(tx, Mailbox.readable.at(box));
+  tellReader(tx, box, count === 0);
   return total;
 }
 
