@@ -264,7 +264,7 @@ function write(call: SystemCall): number {
     if (error instanceof Errno) return failWrite(call, error, 0);
     throw error;
   }
-  if (put === length || put === 0) return put;
+  if (put === length || put <= 0) return put;
   stepOn(call, put);
   return writeAll(call, call.int(0), [buffer(call)], length, HERE, false);
 }

@@ -12,7 +12,7 @@ import { File, FILE_KINDS } from "../kernel/file.ts";
 import { Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
-import { addressOf, clearLetter, valueAt } from "../servers/socket/letter.ts";
+import { addressOf, clearLetter, setAddress, valueAt } from "../servers/socket/letter.ts";
 import { AF, TYPE } from "../servers/socket/records.ts";
 import { createSocketFile, socketOf, sockets } from "../servers/socket/socket-server.ts";
 import { O } from "./abi-file.ts";
@@ -46,12 +46,29 @@ function kindOfSocket(call: SystemCall): { family: number; type: number; protoco
   call.refuseUnknown(flags, SOCK.NONBLOCK | SOCK.CLOEXEC);
   if (family < 0 || family >= FAMILIES) throw errno.EAFNOSUPPORT;
   if (type >= TYPES) throw errno.EINVAL;
+  if (family === AF.INET || family === AF.INET6) {
+    return { family, type, protocol: internetProtocol(call, type, protocol), flags };
+  }
   if (family !== AF.UNIX) throw errno.EAFNOSUPPORT;
   if (protocol !== 0 && protocol !== UNIX_PROTOCOL) throw errno.EPROTONOSUPPORT;
   // Linux takes a raw unix socket for one of datagrams.
   if (type === TYPE.RAW) type = TYPE.DGRAM;
   if (type !== TYPE.STREAM && type !== TYPE.DGRAM && type !== TYPE.SEQPACKET) throw errno.ESOCKTNOSUPPORT;
   return { family, type, protocol: 0, flags };
+}
+
+const IP_PROTOCOL = { TCP: 6, UDP: 17 } as const;
+
+/** The protocol of an internet socket: TCP for streams, UDP for datagrams; raw ones reach nothing. */
+function internetProtocol(call: SystemCall, type: number, protocol: number): number {
+  if (type === TYPE.RAW) {
+    const who = Task.credentials.get(call.tx, call.task);
+    throw auth.isCapable(call.tx, who, CAP.NET_RAW) === 0 ? errno.EPERM : errno.EPROTONOSUPPORT;
+  }
+  if (type !== TYPE.STREAM && type !== TYPE.DGRAM) throw errno.ESOCKTNOSUPPORT;
+  const own = type === TYPE.STREAM ? IP_PROTOCOL.TCP : IP_PROTOCOL.UDP;
+  if (protocol !== 0 && protocol !== own) throw errno.EPROTONOSUPPORT;
+  return own;
 }
 
 /** Gives a socket a file with the flags SOCK_NONBLOCK, and that the free descriptor. */
@@ -73,6 +90,7 @@ function socket(call: SystemCall): number {
 function socketpair(call: SystemCall): number {
   const { tx } = call;
   const { family, type, protocol, flags } = kindOfSocket(call);
+  if (family !== AF.UNIX) throw errno.EOPNOTSUPP;
   const table = lockFiles(tx, call.task);
   const limit = descriptorLimit(call);
   const a = sockets.create(tx, family, type, protocol);
@@ -91,13 +109,32 @@ function bind(call: SystemCall): number {
   const file = socketFile(call, call.int(0));
   const bytes = readAddress(call, call.address(1), call.int(2));
   clearLetter(tx);
-  putUnixAddress(call, bytes, true);
-  sockets.bindUnix(tx, socketOf(tx, file));
+  if (sockets.family(tx, socketOf(tx, file)) === AF.UNIX) {
+    putUnixAddress(call, bytes, true);
+    sockets.bindUnix(tx, socketOf(tx, file));
+    return 0;
+  }
+  checkPort(call, bytes);
+  setAddress(tx, bytes);
+  sockets.bindInet(tx, socketOf(tx, file));
   return 0;
 }
 
+/** Ports below this are for those with CAP_NET_BIND_SERVICE. */
+const PRIVILEGED_PORTS = 1024;
+
+function checkPort(call: SystemCall, address: Uint8Array): void {
+  const port = address.length < 4 ? 0 : (address[2]! << 8) | address[3]!;
+  if (port === 0 || port >= PRIVILEGED_PORTS) return;
+  const who = Task.credentials.get(call.tx, call.task);
+  if (auth.isCapable(call.tx, who, CAP.NET_BIND_SERVICE) === 0) throw errno.EACCES;
+}
+
 function listen(call: SystemCall): number {
-  sockets.listen(call.tx, socketOf(call.tx, socketFile(call, call.int(0))), call.int(1));
+  const { tx } = call;
+  const listener = socketOf(tx, socketFile(call, call.int(0)));
+  if (sockets.family(tx, listener) !== AF.UNIX) sockets.prepareListen(tx, listener);
+  sockets.listen(tx, listener, call.int(1));
   return 0;
 }
 
@@ -109,7 +146,9 @@ function connect(call: SystemCall): number {
   const nonblock = isNonblocking(call, file) ? 1 : 0;
   if (bytes.length < 2) throw errno.EINVAL;
   const unspecified = familyOf(bytes) === AF.UNSPEC;
-  if (!unspecified) putAddress(call, AF.UNIX, bytes);
+  const family = sockets.family(tx, socketOf(tx, file));
+  if (!unspecified) putAddress(call, family, bytes);
+  if (family !== AF.UNIX) return sockets.connectInet(tx, socketOf(tx, file), nonblock, unspecified ? 1 : 0);
   sockets.connectUnix(tx, socketOf(tx, file), nonblock, unspecified ? 1 : 0);
   return 0;
 }
@@ -207,7 +246,7 @@ const acceptFlags = flagSet({ SOCK_CLOEXEC: SOCK.CLOEXEC, SOCK_NONBLOCK: SOCK.NO
 const levels = nameSet({ SOL_SOCKET: 1, SOL_IP: 0, SOL_TCP: 6, SOL_UDP: 17, SOL_IPV6: 41 });
 const hows = nameSet(SHUT_NAMES);
 const waits = { wait: "retry", restartOf: restartUnlessTimed } as const;
-const FAMILIES_NOTE = "AF_UNIX; other families are EAFNOSUPPORT";
+const FAMILIES_NOTE = "AF_UNIX, and AF_INET and AF_INET6 inside the machine; other families are EAFNOSUPPORT";
 
 export const socketRows: readonly CallRow[] = [
   partial(198, "socket", [families, types, "int"], FAMILIES_NOTE, socket),

@@ -4,6 +4,7 @@ import type { Guest, Step } from "../guest.ts";
 import { O, scenario, type Scenario } from "./scenario.ts";
 
 const UNIX = 1;
+const INET = 2;
 const TYPE = { STREAM: 1, DGRAM: 2, SEQPACKET: 5 } as const;
 const MSG = { PEEK: 2, TRUNC: 0x20, DONTWAIT: 0x40, WAITALL: 0x100, NOSIGNAL: 0x4000 } as const;
 const SOL_SOCKET = 1;
@@ -22,6 +23,12 @@ function* pair(g: Guest, type: number = TYPE.STREAM, flags = 0): Step<readonly [
 function* address(g: Guest, name: string): Step<readonly [at: number, length: number]> {
   const bytes = new TextEncoder().encode(`\u0001\0${name}`);
   if (name.startsWith("@")) bytes[2] = 0;
+  return [yield* g.put(bytes), bytes.length];
+}
+
+/** A struct sockaddr_in of 127.0.0.1, or of an address that begins with another byte. */
+function* internet(g: Guest, port: number, first = 127): Step<readonly [at: number, length: number]> {
+  const bytes = Uint8Array.of(INET, 0, port >> 8, port & 255, first, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
   return [yield* g.put(bytes), bytes.length];
 }
 
@@ -250,6 +257,52 @@ export const socketScenarios: readonly Scenario[] = [
     yield* g.ok("close", d);
     yield* g.ok("sched_yield");
     yield* g.ok("ppoll", 0, 0, yield* g.put([0, 1000]), 0, 8);
+  }),
+  scenario("sockets/internet streams", function* (g) {
+    yield* g.setUp();
+    const listener = yield* g.ok("socket", INET, TYPE.STREAM, 0);
+    const [name, length] = yield* internet(g, 4711);
+    yield* g.ok("bind", listener, name, length);
+    yield* g.ok("listen", listener, 1);
+    const other = yield* g.ok("socket", INET, TYPE.STREAM, 0);
+    yield* g.fails("EADDRINUSE", "bind", other, name, length);
+    yield* g.fails("EADDRNOTAVAIL", "bind", other, ...(yield* internet(g, 0, 10)));
+    yield* g.fails("ENETUNREACH", "connect", other, ...(yield* internet(g, 80, 8)));
+    yield* g.fails("ECONNREFUSED", "connect", other, ...(yield* internet(g, 99)));
+    yield* g.ok("connect", other, name, length);
+    const peer = yield* g.ok("accept4", listener, g.bytes(128), yield* g.put([110]), 0);
+    const text = yield* g.put("over loopback");
+    yield* g.ok("write", other, text, 13);
+    yield* g.ok("read", peer, text, 13);
+    yield* g.ok("getsockname", other, g.bytes(128), yield* g.put([110]));
+    yield* g.ok("close", peer);
+    yield* g.ok("sendto", other, text, 5, MSG.NOSIGNAL, 0, 0);
+    yield* g.fails("EPIPE", "sendto", other, text, 5, MSG.NOSIGNAL, 0, 0);
+    const late = yield* g.ok("socket", INET, TYPE.STREAM | O.NONBLOCK, 0);
+    yield* g.fails("EINPROGRESS", "connect", late, ...(yield* internet(g, 99)));
+    yield* g.fails("ECONNREFUSED", "connect", late, name, length);
+    yield* g.fails("EINPROGRESS", "connect", late, name, length);
+    yield* g.ok("connect", late, name, length);
+    yield* g.fails("EISCONN", "connect", late, name, length);
+    yield* g.ok("close", listener);
+    yield* g.fails("ECONNRESET", "read", late, text, 1);
+  }),
+  scenario("sockets/internet datagrams", function* (g) {
+    yield* g.setUp();
+    const server = yield* g.ok("socket", INET, TYPE.DGRAM, 0);
+    const [name, length] = yield* internet(g, 4712);
+    yield* g.ok("bind", server, name, length);
+    const client = yield* g.ok("socket", INET, TYPE.DGRAM, 0);
+    const text = yield* g.put("a datagram");
+    yield* g.fails("EDESTADDRREQ", "sendto", client, text, 10, 0, 0, 0);
+    yield* g.ok("sendto", client, text, 10, 0, name, length);
+    yield* g.ok("recvfrom", server, text, 10, 0, g.bytes(128), yield* g.put([110]));
+    yield* g.ok("connect", client, name, length);
+    yield* g.ok("write", client, text, 4);
+    yield* g.ok("read", server, text, 10);
+    yield* g.ok("close", server);
+    yield* g.ok("write", client, text, 4);
+    yield* g.fails("ECONNREFUSED", "write", client, text, 4);
   }),
   scenario("sockets/options", function* (g) {
     yield* g.setUp();

@@ -259,7 +259,8 @@ export function enterBacklog(
   if (state === STATE.CONNECTED) throw errno.EISCONN;
   if (state !== STATE.UNCONNECTED) throw errno.EINVAL;
   const type = Socket.type.get(tx, socket);
-  const embryo = createSocket(tx, Socket.family.get(tx, socket), type, Socket.protocol.get(tx, socket));
+  const family = Mailbox.family.get(tx, listener);
+  const embryo = createSocket(tx, family, type, Socket.protocol.get(tx, socket));
   const box = Socket.inbox.get(tx, embryo);
   copyName(tx, box, Mailbox.name.at(listener), Mailbox.nameLength.get(tx, listener));
   // Until it is accepted nobody knows whether its owner wants to be told who sends.
@@ -306,7 +307,7 @@ export function nameOf(tx: Transaction, socket: Socket, peer: number): void {
   Socket.lock.acquire(tx, socket);
   clearLetter(tx);
   if (peer !== 0) {
-    if (Socket.outbox.get(tx, socket) === 0) throw errno.ENOTCONN;
+    if (Socket.state.get(tx, socket) !== STATE.CONNECTED) throw errno.ENOTCONN;
     answerAddress(tx, Socket.peer.at(socket), Socket.peerLength.get(tx, socket));
     return;
   }
@@ -322,15 +323,13 @@ export function shutdown(tx: Transaction, socket: Socket, how: number): void {
   const isConnection = isConnectionType(Socket.type.get(tx, socket));
   const outbox = isConnection ? Socket.outbox.get(tx, socket) : none<"socket-mailbox">();
   const isUnix = Socket.family.get(tx, socket) === AF.UNIX;
-  if (Socket.outbox.get(tx, socket) === 0 && !isUnix && Socket.state.get(tx, socket) !== STATE.LISTENING) {
-    throw errno.ENOTCONN;
-  }
+  if (!isUnix && Socket.state.get(tx, socket) === STATE.UNCONNECTED) throw errno.ENOTCONN;
   lockBoxes(tx, inbox, outbox);
   const receive = how === SHUT.RD || how === SHUT.RDWR;
   const send = how === SHUT.WR || how === SHUT.RDWR;
   const ended = (receive ? ENDED.RECEIVE : 0) | (send ? ENDED.SEND : 0);
   Socket.shutdown.set(tx, socket, Socket.shutdown.get(tx, socket) | ended);
-  // What the other side of an internet connection still sends is taken and forgotten, not refused.
+  // What the other side of an internet connection still sends is taken, not refused.
   if (receive && (isUnix || !isConnection)) shut(tx, inbox);
   if (send && outbox !== 0) shut(tx, outbox);
   signalBox(tx, inbox);
@@ -360,14 +359,16 @@ registerDrop("socket", (tx, socket, note) => {
   if (isNamed) dropName(tx, inbox);
   dropAfterCommit(tx, Mailbox.inode.get(tx, inbox));
   Mailbox.inode.set(tx, inbox, none());
-  Mailbox.flags.set(tx, inbox, Mailbox.flags.get(tx, inbox) | BOX.SHUT | BOX.DEAD);
+  const isUnix = Socket.family.get(tx, socket) === AF.UNIX;
+  // The first bytes to an internet socket that is gone are lost on their way; only their answer ends the peer.
+  const end = isUnix ? BOX.SHUT : BOX.UNREACHED;
+  Mailbox.flags.set(tx, inbox, Mailbox.flags.get(tx, inbox) | BOX.DEAD | end);
   Mailbox.only.set(tx, inbox, none());
   signalBox(tx, inbox);
   if (outbox !== 0 && isConnectionType(Socket.type.get(tx, socket)))
     leave(tx, inbox, outbox, note === REFUSED);
   dropAfterCommit(tx, inbox, OWNED);
   dropAfterCommit(tx, outbox);
-  const isUnix = Socket.family.get(tx, socket) === AF.UNIX;
   redoFree(tx, socket);
   if (isUnix) suspectCycles(tx);
   return true;

@@ -249,6 +249,10 @@ function setBuffer(tx: Transaction, socket: Socket, name: number, value: number)
   if (name === SO.RCVBUF) {
     const bytes = Math.max(value * 2, SMALLEST_RECEIVE);
     Socket.receiveBuffer.set(tx, socket, bytes);
+    const inbox = Socket.inbox.get(tx, socket);
+    if (Socket.family.get(tx, socket) === AF.UNIX || Socket.type.get(tx, socket) !== TYPE.DGRAM) return;
+    Mailbox.lock.acquire(tx, inbox);
+    Mailbox.limit.set(tx, inbox, bytes);
     return;
   }
   const bytes = Math.max(value * 2, SMALLEST_SEND);

@@ -159,6 +159,8 @@ export const Mailbox = defineRecord("socket-mailbox", {
   writable: condition(),
   /** The inbox of the peer to which its socket is connected, none if it takes messages from anybody. */
   only: ref("socket-mailbox"),
+  /** Port of the only peer from which a socket of internet datagrams takes any, 0: from all. */
+  peerPort: u32(),
   /** Connections that wait to be accepted, oldest first. */
   backlog: list("socket"),
   embryos: u32(),
@@ -181,8 +183,6 @@ export const STATE = {
   UNCONNECTED: 0,
   LISTENING: 1,
   CONNECTED: 2,
-  /** connect(2) of an internet socket was told EINPROGRESS; the next one is told how it went. */
-  CONNECTING: 3,
 } as const;
 /** Options of a socket that are on or off, in Socket.options. */
 export const OPTION = {
@@ -199,6 +199,8 @@ export const OPTION = {
   V6ONLY: 1024,
   CORK: 2048,
   QUICKACK: 4096,
+  /** A connect(2) was told EINPROGRESS, and nobody has been told yet that it went well. */
+  UNTOLD: 8192,
 } as const;
 /** Directions that shutdown(2) has ended, in Socket.shutdown. */
 export const ENDED = { RECEIVE: 1, SEND: 2 } as const;

@@ -11,9 +11,10 @@ import { createFile, File, type FileKind, registerFileKind } from "../../kernel/
 import { defineServer } from "../../kernel/placement.ts";
 import { dropAfterCommit } from "../server.ts";
 import * as connections from "./connections.ts";
+import * as inet from "./inet.ts";
 import "./invariants.ts";
 import { getOption, setOption } from "./options.ts";
-import { Socket } from "./records.ts";
+import { AF, Socket } from "./records.ts";
 import { buryFile } from "./rights.ts";
 import * as transfer from "./transfer.ts";
 
@@ -21,11 +22,19 @@ export const socketServer = defineServer("socket", {
   create: connections.createSocket,
   pair: connections.pair,
   bindUnix: connections.bindUnix,
+  bindInet: inet.bindInet,
+  /** Before `listen` on an internet socket: gives it a port if it has none. */
+  prepareListen: inet.prepareListen,
   listen: connections.listen,
   connectUnix: connections.connectUnix,
+  /** 0 or −errno: EINPROGRESS leaves a connection behind. */
+  connectInet: inet.connectInet,
   accept: connections.accept,
   /** The address in the letter; with 1 the peer's. */
-  name: connections.nameOf,
+  name: (tx: Transaction, socket: Socket, peer: number): void => {
+    connections.nameOf(tx, socket, peer);
+    if (peer === 0 && Socket.family.get(tx, socket) !== AF.UNIX) inet.showConnected(tx, socket);
+  },
   shutdown: connections.shutdown,
   /** Of the segments; 1 at the end: there is a letter. EPIPE comes without its signal. */
   send: transfer.send,

@@ -42,7 +42,9 @@ import {
   takeRights,
 } from "./messages.ts";
 import { findUnix, lockNames } from "./names.ts";
+import { sendInetDatagram } from "./inet.ts";
 import {
+  AF,
   BOX,
   DATAGRAMS_MAX,
   ENDED,
@@ -116,15 +118,23 @@ export function send(
 ): number {
   const letter = Boolean(hasLetter);
   const isNamed = letter && letterField(tx, "addressLength") > 0;
-  if (isNamed) lockNames(tx);
-  Socket.lock.acquire(tx, socket);
   const type = Socket.type.get(tx, socket);
+  const isUnix = Socket.family.get(tx, socket) === AF.UNIX;
+  // A datagram of the internet families is sent to a name, even if the name is that of the peer.
+  if (isNamed || (!isUnix && type === TYPE.DGRAM)) lockNames(tx);
+  Socket.lock.acquire(tx, socket);
+  if (!isUnix && type === TYPE.DGRAM) return sendInetDatagram(tx, socket, length, isNamed);
   if (isConnectionType(type)) {
     const isConnected = Socket.state.get(tx, socket) === STATE.CONNECTED;
-    if (isNamed && type === TYPE.STREAM) throw isConnected ? errno.EISCONN : errno.EOPNOTSUPP;
-    if (!isConnected) throw errno.ENOTCONN;
+    // An internet stream passes over an address that comes with the bytes, and ends like a broken pipe.
+    if (isUnix && isNamed && type === TYPE.STREAM) throw isConnected ? errno.EISCONN : errno.EOPNOTSUPP;
+    if (!isConnected) throw isUnix ? errno.ENOTCONN : errno.EPIPE;
     const box = Socket.outbox.get(tx, socket);
-    Mailbox.lock.acquire(tx, box);
+    lockBoxes(tx, isUnix ? none() : Socket.inbox.get(tx, socket), box);
+    if (!isUnix) {
+      const lost = sendIntoNothing(tx, socket, box, length);
+      if (lost !== undefined) return lost;
+    }
     if ((Mailbox.flags.get(tx, box) & BOX.SHUT) !== 0) throw errno.EPIPE;
     if (type === TYPE.STREAM) return sendStream(tx, socket, box, length, nonblock, letter);
     if (length + stagedBytes(tx) > Socket.sendBuffer.get(tx, socket) - RESERVED) throw errno.EMSGSIZE;
@@ -147,6 +157,25 @@ export function send(
   if ((flags & BOX.SHUT) !== 0) throw errno.EPIPE;
   if (length + stagedBytes(tx) > Socket.sendBuffer.get(tx, socket) - RESERVED) throw errno.EMSGSIZE;
   return sendWhole(tx, socket, box, length, nonblock, letter);
+}
+
+/**
+ * What becomes of bytes for an internet stream whose other end is gone or has failed: −errno once, or all are taken
+ * and lost, and the next ones find a broken pipe. Undefined if the other end is there. Both mailboxes are locked.
+ */
+function sendIntoNothing(tx: Transaction, socket: Socket, box: Mailbox, length: number): number | undefined {
+  const inbox = Socket.inbox.get(tx, socket);
+  const error = Mailbox.error.get(tx, inbox);
+  const flags = Mailbox.flags.get(tx, box);
+  if (error !== 0) {
+    Mailbox.error.set(tx, inbox, 0);
+    Mailbox.flags.set(tx, box, flags | BOX.SHUT);
+    return -error;
+  }
+  if ((flags & BOX.UNREACHED) === 0 || (flags & BOX.SHUT) !== 0) return undefined;
+  Mailbox.flags.set(tx, box, flags | BOX.SHUT);
+  signalCondition(tx, Mailbox.writable.at(box));
+  return length;
 }
 
 /** As much of the bytes as the locked mailbox of a stream has room for. */
@@ -377,6 +406,7 @@ export function receive(
   const state = Socket.state.get(tx, socket);
   if (state === STATE.LISTENING && type === TYPE.STREAM) throw errno.EINVAL;
   if (isConnectionType(type) && state !== STATE.CONNECTED) {
+    if (Socket.family.get(tx, socket) !== AF.UNIX) throw errno.ENOTCONN;
     throw type === TYPE.STREAM ? errno.EINVAL : errno.ENOTCONN;
   }
   const inbox = Socket.inbox.get(tx, socket);
