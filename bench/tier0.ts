@@ -1,8 +1,8 @@
 /**
- * Tier 0 alone on the CPU programs of bench/guest: nanoseconds and millions of instructions per second, and
+ * Tier 0 alone (with --regions: with the region translator) on the CPU programs of bench/guest: nanoseconds and millions of instructions per second, and
  * the time as a multiple of qemu's, if qemu-riscv64-static is there.
  *
- *     node bench/tier0.ts [--tiny] [--instructions] [RUNS]
+ *     node bench/tier0.ts [--tiny] [--regions] [--only=NAME,…] [--instructions] [RUNS]
  *
  * The programs run on a bare test machine, with just the system calls they need and no kernel under them.
  */
@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { EXIT, REG_BUDGET } from "../src/base/hart-abi.ts";
 import { assemble, assembleRow, rowNamed } from "../src/riscv/testing/assemble.ts";
-import { TestMachine } from "../src/riscv/testing/test-machine.ts";
+import { TestMachine, type Tiers } from "../src/riscv/testing/test-machine.ts";
 import { buildTier0 } from "../src/riscv/tier0.ts";
 import { tier0TableBytes, writeTier0Tables } from "../src/riscv/tier0-tables.ts";
 import { cpuPrograms } from "./guest/manifest.ts";
@@ -75,7 +75,7 @@ function pushArguments(machine: TestMachine, args: readonly string[]): void {
   machine.setX(SP, BigInt(sp));
 }
 
-function runProgram(file: Uint8Array, args: readonly string[], counted: boolean): Outcome {
+function runProgram(file: Uint8Array, args: readonly string[], tiers: Tiers): Outcome {
   let output = "";
   let heap = HEAP;
   let done = false;
@@ -121,7 +121,7 @@ function runProgram(file: Uint8Array, args: readonly string[], counted: boolean)
       },
     },
     512,
-    counted,
+    tiers,
   );
   machine.map(STACK - STACK_BYTES, STACK_BYTES, { read: true, write: true });
   machine.pc = loadElf(machine, file);
@@ -147,17 +147,20 @@ function qemuMs(path: string, size: number): number | undefined {
 }
 
 /** Measures all programs; throws if one prints anything but its checksum. */
-export function measureTier0(tiny: boolean, runs: number): void {
+export function measureTier0(tiny: boolean, runs: number, tiers: Tiers = "tier 0"): void {
   let product = 1;
-  for (const program of cpuPrograms) {
+  const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice(7);
+  for (const program of cpuPrograms.filter(
+    ({ name }) => only === undefined || only.split(",").includes(name),
+  )) {
     const { size, output } = tiny ? program.tiny : program.usual;
     const path = fileURLToPath(new URL(`./guest/bin/${program.name}`, import.meta.url));
     const file = new Uint8Array(readFileSync(path));
     const args = [program.name, String(size)];
-    const { instructions } = runProgram(file, args, true);
+    const { instructions } = runProgram(file, args, "counted");
     const times: number[] = [];
     for (let run = 0; run < runs; run++) {
-      const outcome = runProgram(file, args, false);
+      const outcome = runProgram(file, args, tiers);
       if (outcome.output.trim() !== output) throw new Error(`${program.name} printed ${outcome.output}`);
       times.push(outcome.ms);
     }
@@ -274,8 +277,9 @@ function measureInstructions(runs: number): void {
 }
 
 if (import.meta.main) {
-  measureColdStart();
+  if (!process.argv.some((argument) => argument.startsWith("--only="))) measureColdStart();
   if (process.argv.includes("--instructions")) measureInstructions(5);
   const tiny = process.argv.includes("--tiny");
-  measureTier0(tiny, Number(process.argv.slice(2).find((argument) => /^\d+$/.test(argument)) ?? 5));
+  const runs = Number(process.argv.slice(2).find((argument) => /^\d+$/.test(argument)) ?? 5);
+  measureTier0(tiny, runs, process.argv.includes("--regions") ? "regions" : "tier 0");
 }

@@ -42,6 +42,7 @@ export const ENTRIES = [
   "machine/hart-thread",
   "machine/io-thread",
   "machine/server-thread",
+  "machine/translator-thread",
   "machine/warden-thread",
   "image/unpack-worker",
   "cli/main",
@@ -68,6 +69,7 @@ export async function bundleInto(folder: string): Promise<void> {
     await build.close();
   }
   writeFileSync(path.join(folder, INTERPRETER_FILES.module), buildTier0());
+  writeFileSync(path.join(folder, INTERPRETER_FILES.withRegions), buildTier0({ regions: true }));
   writeFileSync(path.join(folder, INTERPRETER_FILES.tables), makeTier0Tables());
 }
 

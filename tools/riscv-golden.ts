@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { disassemblySamples } from "../src/riscv/testing/disassembly-samples.ts";
 import { elfOf } from "../src/riscv/testing/elf.ts";
 import { digest, GOLDEN_URL, type Golden, sectionDigests } from "../src/riscv/testing/golden.ts";
-import { type Program, runInInterpreter } from "../src/riscv/testing/program.ts";
+import { type Program, runHere } from "../src/riscv/testing/program.ts";
 import { buildSuites, SEED } from "../src/riscv/testing/suites.ts";
 
 const QEMU = "qemu-riscv64-static";
@@ -80,7 +80,7 @@ function generate(): Golden {
 function show(wanted: string): void {
   for (const { name, program } of buildSuites()) {
     const expected = runInQemu(program);
-    const actual = runInInterpreter(program);
+    const actual = runHere(program);
     for (const section of program.sections) {
       if (!`${name} ${section.name}`.includes(wanted)) continue;
       const want = new BigUint64Array(expected.slice(section.start, section.end).buffer);

@@ -43,7 +43,8 @@
  * ## Hart block: 256 bytes for each hart
  *
  * HART_INTERRUPT: a word that any thread sets to 1 to make the hart leave translated code at the next taken
- * control transfer.
+ * control transfer. HART_CODE_TAG and HART_JUMP_CACHE belong to the region translator
+ * (docs/design/translator.md).
  */
 
 /** Bytes in a page and in a frame. */
@@ -107,6 +108,12 @@ export const REG_KERNEL = 576;
 /** Bytes of a hart block, and the offset of its interrupt word. */
 export const HART_BLOCK_BYTES = 256;
 export const HART_INTERRUPT = 0;
+/** What the tags of the jump cache's valid entries have in bits 62..38, 8 bytes. */
+export const HART_CODE_TAG = 8;
+/** pa of the hart's jump cache, a word. */
+export const HART_JUMP_CACHE = 16;
+/** Number of indirect jumps that tier 0 has noted, a word. */
+export const HART_JUMPS_NOTED = 20;
 
 /** Why translated code came back to the kernel. */
 export const EXIT = {
@@ -120,6 +127,8 @@ export const EXIT = {
   ILLEGAL: 3,
   /** ebreak at REG_PC. */
   BREAKPOINT: 4,
+  /** fence.i has been executed, REG_PC is behind it; only from code that runs regions. */
+  FENCE: 5,
 } as const;
 export type ExitReason = (typeof EXIT)[keyof typeof EXIT];
 

@@ -15,7 +15,15 @@ interface WasmInstance {
   readonly exports: object;
 }
 
+/** A WebAssembly.Table of functions. */
+export interface WasmTable {
+  readonly length: number;
+  grow(by: number): number;
+  set(index: number, value: unknown): void;
+}
+
 interface WebAssemblyApi {
+  readonly Table: new (descriptor: { initial: number; element: "anyfunc" }) => WasmTable;
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => WasmModule;
   readonly Instance: new (
     module: WasmModule,

@@ -117,6 +117,7 @@ class KillMachine {
     hart: new URL(`./kill-hart${moduleExtension(import.meta.url)}`, import.meta.url),
     warden: new URL(import.meta.url),
     io: new URL(import.meta.url),
+    translator: new URL(import.meta.url),
     server: new URL(import.meta.url),
   });
   readonly calls: HostCalls;

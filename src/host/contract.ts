@@ -22,7 +22,7 @@ export interface HostParking {
 }
 
 /** What a thread runs. The host knows where the code is. */
-export type ThreadRole = "warden" | "hart" | "io" | "server";
+export type ThreadRole = "warden" | "hart" | "io" | "translator" | "server";
 
 /** A thread that this thread has started. */
 export interface HostThread {

@@ -39,8 +39,9 @@ import { attend, forgetCall, IN_CALL } from "./attend.ts";
 import { type Personality, SystemCall } from "./call.ts";
 import { FAULT, faultCode, faultSignal, handleFault } from "./memory/fault.ts";
 import { translate } from "./memory/page-table.ts";
-import type { AddressSpace } from "./memory/records.ts";
+import { AddressSpace } from "./memory/records.ts";
 import {
+  flushCode,
   hasPending,
   leaveSpace,
   pendingTaking,
@@ -108,6 +109,8 @@ interface Failures {
 export interface Translated {
   /** Runs from REG_PC until an exit; `registers` and `hart` are physical addresses. Returns an EXIT value. */
   run(registers: number, hart: number): number;
+  /** Hears the code stamp of the address space whose code runs next, when it is another one. */
+  setCode?(stamp: number): void;
 }
 
 /** What a hart is put together from. */
@@ -131,6 +134,8 @@ export class HartLoop {
   readonly hart: Hart;
   readonly call: SystemCall;
   #translated: Translated | undefined;
+  /** The code stamp that translated code has heard last. */
+  #codeStamp = 0;
   readonly #blockAddress: number;
   readonly #interruptAt: number;
   readonly #inUserAt: HeapAddr;
@@ -155,9 +160,16 @@ export class HartLoop {
     fault(regs: number, vaLow: number, vaHigh: number, kind: number): number;
     csr(regs: number, csr: number): number;
   } = {
-    syscall: () => this.#systemCall(),
-    fault: (_regs, vaLow, vaHigh, kind) =>
-      this.#fault((vaHigh >>> 0) * 0x1_0000_0000 + (vaLow >>> 0), kind as AccessKind),
+    syscall: () => {
+      const answer = this.#systemCall();
+      if (answer === GO_ON) this.#tellCode();
+      return answer;
+    },
+    fault: (_regs, vaLow, vaHigh, kind) => {
+      const answer = this.#fault((vaHigh >>> 0) * 0x1_0000_0000 + (vaLow >>> 0), kind as AccessKind);
+      if (answer === GO_ON) this.#tellCode();
+      return answer;
+    },
     csr: (regs, csr) => {
       const value = this.parts.csr(csr);
       if (value === undefined) return LEAVE;
@@ -171,6 +183,15 @@ export class HartLoop {
   /** Gives the hart its translated code, which was instantiated with {@link imports}. */
   attach(translated: Translated): void {
     this.#translated = translated;
+  }
+
+  /** Tells translated code if what it may run is other code than before. To be called after each safepoint. */
+  #tellCode(): void {
+    const w = this.tx.words;
+    const stamp = w[w[this.call.task + Task.space.word]! + AddressSpace.codeStamp.word]!;
+    if (stamp === this.#codeStamp) return;
+    this.#codeStamp = stamp;
+    this.#translated?.setCode?.(stamp);
   }
 
   /** One turn: some work for the host, or one task's time on the hart. False if there was nothing to do. */
@@ -245,6 +266,7 @@ export class HartLoop {
       if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
       const budget = Task.turnBudget.get(tx, task) || FIRST_BUDGET;
       tx.memory[registers + (REG_BUDGET >> 2)] = budget;
+      this.#tellCode();
       tx.words[Hart.inUser.at(hart)] = 1;
       const reason = this.#translated.run(registers * 4, this.#blockAddress);
       tx.words[Hart.inUser.at(hart)] = 0;
@@ -274,6 +296,10 @@ export class HartLoop {
         case EXIT.INTERRUPT:
           Atomics.store(tx.memory, this.#interruptAt, 0);
           this.housekeep();
+          break;
+        case EXIT.FENCE:
+          flushCode(tx, Task.space.get(tx, task), false);
+          tx.commit();
           break;
         case EXIT.ILLEGAL:
           this.#trap(task, SIG.ILL, ILL.ILLOPC);

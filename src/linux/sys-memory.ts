@@ -16,7 +16,9 @@ import { runChange } from "../kernel/memory/change.ts";
 import { MAP, mmap as mapMemory, munmap as unmapMemory } from "../kernel/memory/mmap.ts";
 import { mremap as remapMemory } from "../kernel/memory/mremap.ts";
 import { mprotect as protect } from "../kernel/memory/protect.ts";
+import { flushCode } from "../kernel/memory/safepoint.ts";
 import { checkUser } from "../kernel/memory/user-memory.ts";
+import { Task } from "../kernel/task.ts";
 import { MADV, MREMAP, MSYNC, PROT, RLIMIT } from "./abi-memory.ts";
 import { softLimit } from "./limits.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
@@ -174,7 +176,9 @@ function membarrier(call: SystemCall): number {
 /** The code of the range has changed. Instructions are read from memory each time, so there is nothing to forget. */
 function flushIcache(call: SystemCall): number {
   const SYS_RISCV_FLUSH_ICACHE_LOCAL = 1;
-  call.refuseUnknown(call.uint(2), SYS_RISCV_FLUSH_ICACHE_LOCAL);
+  const flags = call.uint(2);
+  call.refuseUnknown(flags, SYS_RISCV_FLUSH_ICACHE_LOCAL);
+  flushCode(call.tx, Task.space.get(call.tx, call.task), flags === 0);
   return 0;
 }
 

@@ -28,6 +28,8 @@ export interface BootOptions {
    * default; `worker` gives it a thread of its own.
    */
   readonly placement?: Readonly<Record<string, ServerPlacement>>;
+  /** Whether code that runs often is translated to WebAssembly; otherwise it is interpreted. Default false. */
+  readonly translate?: boolean;
   /** Called with a line, without its line feed, for every system call of the guest. It slows the machine. */
   readonly strace?: (line: string) => void;
   /** Ends the boot. After the boot it has no effect: close the machine instead. */

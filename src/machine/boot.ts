@@ -8,6 +8,7 @@ import { ImageError } from "../image/errors.ts";
 import { openImage } from "../image/image-file.ts";
 import { lookUpImage } from "../image/images.ts";
 import { crashCount, deathCount, missingCalls } from "../kernel/ledger.ts";
+import { memoryLayout } from "../kernel/memory/layout.ts";
 import { callsServed, SERVER_ORDER, workerServers } from "../kernel/placement.ts";
 import { HARTS_MAX } from "../kernel/scheduler.ts";
 import { rowOf } from "../linux/table.ts";
@@ -30,7 +31,7 @@ import { SPAWN_RESULT, type SpawnPayload } from "./host-spawn.ts";
 import { tier0Module } from "./interpreter.ts";
 import { FAULT_BYTES } from "./fault-control.ts";
 import { MachineFaults } from "./faults.ts";
-import { buildSystem, createBuffers, FIRST_HART_SLOT, type SystemOptions } from "./system.ts";
+import { buildSystem, createBuffers, FIRST_HART_SLOT, type SystemBuffers, type SystemOptions } from "./system.ts";
 import { createThread } from "./thread-context.ts";
 import type { ImageGrant } from "./thread-data.ts";
 import { DEFAULT_PATH, environmentOf, resolveUser } from "./user.ts";
@@ -44,6 +45,9 @@ const TASKS_MAX = 4096;
 const SHUTDOWN_MS = 2000;
 /** Time without progress after which a thread of the machine counts as hung, ms. */
 const HANG_MS = 10_000;
+
+/** Part of the guest memory that holds translations: one in so many bytes. */
+const CODE_SHARE = 16;
 
 /** What tests and the fault campaign ask for besides. */
 export interface FaultOptions {
@@ -204,6 +208,7 @@ const nameOf = (target: number | string | undefined): string =>
 class RunningMachine implements Machine {
   readonly fs: GuestFiles;
   readonly #options: BootOptions;
+  readonly #buffers: SystemBuffers;
   readonly #view: HeapView;
   readonly #calls: HostCalls;
   readonly #crew: Crew;
@@ -233,6 +238,7 @@ class RunningMachine implements Machine {
       this.#close = resolve;
     });
     this.#phase("image");
+    const translates = options.translate === true;
     const system: SystemOptions = {
       memory,
       heap: HEAP_BYTES,
@@ -240,9 +246,11 @@ class RunningMachine implements Machine {
       tasksMax: TASKS_MAX,
       hostname: this.#hostname,
       rootDevice: 0,
+      codeBytes: translates ? memory / CODE_SHARE : 0,
       ...(options.placement !== undefined && { placements: options.placement }),
     };
     const buffers = createBuffers(system);
+    this.#buffers = buffers;
     this.#view = new HeapView({ heap: buffers.heap, memory: buffers.memory.buffer as SharedArrayBuffer });
     const faults = faultOptions?.hooks === true ? new SharedArrayBuffer(FAULT_BYTES) : undefined;
     // The threads load while this one builds the state.
@@ -277,7 +285,7 @@ class RunningMachine implements Machine {
     this.#calls = new HostCalls(this.#view);
     this.fs = new GuestFiles(this.#calls);
     this.#phase("state");
-    this.#crew.begin({ module: tier0Module() });
+    this.#crew.begin({ module: tier0Module(translates) });
     this.#phase("interpreter");
     this.faults = new MachineFaults(this.#view, this.#crew, faults);
   }
@@ -289,6 +297,11 @@ class RunningMachine implements Machine {
     });
     aborted.catch(() => undefined);
     await Promise.race([this.#calls.call("start", []), aborted]);
+    const { code, codeBytes, harts } = memoryLayout(this.#view);
+    if (codeBytes > 0) {
+      const { memory } = this.#buffers;
+      this.#crew.startTranslator({ memory, area: { at: code, bytes: codeBytes, harts } });
+    }
     for (const [index, { guest, readOnly, owner }] of (this.#options.mounts ?? []).entries()) {
       const path = new TextEncoder().encode(guest);
       const args = [index, path.length, readOnly === true ? 1 : 0, owner?.uid ?? 0, owner?.gid ?? 0];

@@ -11,7 +11,13 @@ import { nodeThreads } from "../host/node/threads.ts";
 import { recordDeath } from "../kernel/ledger.ts";
 import { markChildrenDead, markDead, registerThread, ROLE } from "../kernel/placement/threads.ts";
 import { stopMachine } from "./life.ts";
-import type { EndRequest, HartStart, IoThreadData, WardenThreadData } from "./thread-data.ts";
+import type {
+  EndRequest,
+  HartStart,
+  IoThreadData,
+  TranslatorThreadData,
+  WardenThreadData,
+} from "./thread-data.ts";
 
 /** Time that the threads have to come to rest when the machine ends, ms. */
 const REST_MS = 500;
@@ -25,6 +31,7 @@ const threads = nodeThreads({
   io: entry("io-thread"),
   hart: entry("hart-thread"),
   server: entry("server-thread"),
+  translator: entry("translator-thread"),
 });
 
 export interface CrewOptions {
@@ -51,7 +58,9 @@ export class Crew {
   #start: HartStart | undefined;
   #warden: Warden;
   #io: HostThread;
+  #translator: HostThread | undefined;
   #wardens = 0;
+  #translators = 0;
   #isOver = false;
 
   /** Starts the threads. They load, and touch nothing of the machine until {@link begin}. */
@@ -122,6 +131,18 @@ export class Crew {
     return thread;
   }
 
+  /** Starts the thread that translates: when the machine is up, not before. */
+  startTranslator(data: TranslatorThreadData): void {
+    if (this.#isOver) return;
+    const thread = threads.start("translator", data);
+    this.#translator = thread;
+    thread.onEnd((error) => {
+      if (this.#isOver) return;
+      this.#options.onDeath("translator", error);
+      if (this.#translators++ < WARDENS_MAX) this.startTranslator(data);
+    });
+  }
+
   /** Asks the warden to end a hart or a server's thread. */
   end(target: EndRequest["target"]): void {
     this.#warden.thread.post({ kind: "end", target } satisfies EndRequest);
@@ -144,6 +165,6 @@ export class Crew {
     });
     await Promise.race([this.#warden.ended, patience]);
     clearTimeout(timer);
-    await Promise.all([this.#warden.thread.end(), this.#io.end()]);
+    await Promise.all([this.#warden.thread.end(), this.#io.end(), this.#translator?.end()]);
   }
 }

@@ -6,13 +6,14 @@ import { completeNextIo, hasCompletedIo, ioInFlight } from "../kernel/block-io.t
 import type { CallTrace } from "../kernel/call.ts";
 import { HartLoop, type HartParts } from "../kernel/hart.ts";
 import { postedAt, startPostedCalls } from "../kernel/host-call.ts";
-import { memoryLayout } from "../kernel/memory/layout.ts";
+import { hartBlock, memoryLayout } from "../kernel/memory/layout.ts";
 import { bindSafepoint } from "../kernel/memory/safepoint.ts";
 import { enterPlacement } from "../kernel/placement.ts";
 import { hartOf } from "../kernel/scheduler.ts";
 import { createTrace } from "../linux/strace.ts";
 import { linuxPersonality } from "../linux/table.ts";
 import { instantiateTier0 } from "../riscv/tier0.ts";
+import { Translator } from "../riscv/translator.ts";
 import type { WasmMemory, WasmModule } from "../base/webassembly.ts";
 import { hostCallHandlers } from "./host-operations.ts";
 import "./parts.ts";
@@ -21,7 +22,7 @@ export interface HartSetup {
   readonly tx: Transaction;
   readonly host: Host;
   readonly memory: WasmMemory;
-  /** Tier 0, compiled. */
+  /** Tier 0, compiled; with regions if the memory has a code area. */
   readonly module: WasmModule;
   readonly index: number;
   /** Hears a line for each system call, if tracing is on. */
@@ -44,7 +45,13 @@ export function createHartLoop(setup: HartSetup): HartLoop {
   };
   const loop = new HartLoop(parts, hartOf(tx, index));
   const { memory, module } = setup;
-  loop.attach(instantiateTier0(module, { memory, tables: memoryLayout(tx).tier0, ...loop.imports }));
+  const layout = memoryLayout(tx);
+  const imports = { memory, tables: layout.tier0, ...loop.imports };
+  if (layout.codeBytes === 0) loop.attach(instantiateTier0(module, imports));
+  else {
+    const area = { at: layout.code, bytes: layout.codeBytes, harts: layout.harts };
+    loop.attach(new Translator({ module, imports, area, index, block: hartBlock(tx, index), asks: true }));
+  }
   return loop;
 }
 

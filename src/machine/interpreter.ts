@@ -11,7 +11,11 @@ import { buildTier0 } from "../riscv/tier0.ts";
 import { tier0TableBytes, writeTier0Tables } from "../riscv/tier0-tables.ts";
 
 /** Names of the files beside a bundle. */
-export const INTERPRETER_FILES = { module: "tier0.wasm", tables: "tier0.tables" } as const;
+export const INTERPRETER_FILES = {
+  module: "tier0.wasm",
+  withRegions: "tier0-regions.wasm",
+  tables: "tier0.tables",
+} as const;
 
 /** The decode tables, made from the instruction table. */
 export function makeTier0Tables(): Uint8Array<ArrayBuffer> {
@@ -26,13 +30,15 @@ function readOrMake(name: string, make: () => Uint8Array<ArrayBuffer>): Uint8Arr
   return new Uint8Array(readFileSync(new URL(`./${name}`, import.meta.url)));
 }
 
-let compiled: WasmModule | undefined;
+const compiled: { plain?: WasmModule; withRegions?: WasmModule } = {};
 let tables: Uint8Array<ArrayBuffer> | undefined;
 
-/** The module, the same for all machines of the process. */
-export function tier0Module(): WasmModule {
-  compiled ??= new WebAssembly.Module(readOrMake(INTERPRETER_FILES.module, () => buildTier0()));
-  return compiled;
+/** The module, alone or for a machine that translates: the same for all machines of the process. */
+export function tier0Module(regions = false): WasmModule {
+  const name = regions ? "withRegions" : "module";
+  const make = (): WasmModule =>
+    new WebAssembly.Module(readOrMake(INTERPRETER_FILES[name], () => buildTier0({ regions })));
+  return regions ? (compiled.withRegions ??= make()) : (compiled.plain ??= make());
 }
 
 /** The decode tables, to be copied into each machine's memory. */

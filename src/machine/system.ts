@@ -47,6 +47,8 @@ export interface SystemOptions {
   readonly hostname: string;
   /** Number of the device that holds the root image; left out: the root is empty memory. */
   readonly rootDevice?: number;
+  /** Bytes of the translator's code area; left out: tier 0 runs alone. */
+  readonly codeBytes?: number;
   readonly placements?: Placements;
 }
 
@@ -81,6 +83,7 @@ export function buildSystem(buffers: SystemBuffers, options: SystemOptions, thre
   placeMemory(tx, {
     harts: options.harts,
     tier0Bytes: tables.length,
+    codeBytes: options.codeBytes ?? 0,
     tasksMax: options.tasksMax,
     hostCalls: HOST_CALLS,
   });

@@ -32,6 +32,12 @@ export interface IoThreadData extends EarlyData {
   readonly folders: readonly GrantedFolder[];
 }
 
+export interface TranslatorThreadData {
+  readonly memory: WasmMemory;
+  /** The code area: pa, bytes, and of how many harts. */
+  readonly area: { readonly at: number; readonly bytes: number; readonly harts: number };
+}
+
 /** What harts and servers' threads have in common. */
 interface WorkerData extends MachineBuffers {
   /** The control words of faults (fault-control.ts), if there are to be any. */

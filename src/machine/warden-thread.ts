@@ -50,6 +50,7 @@ const threads = nodeThreads({
   server: entry("server-thread"),
   warden: entry("warden-thread"),
   io: entry("io-thread"),
+  translator: entry("translator-thread"),
 });
 
 /** A child: a hart, by its number, or a server, by its name. */

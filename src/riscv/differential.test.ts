@@ -5,15 +5,20 @@ import { test } from "node:test";
 import { COMPRESSED_INSTRUCTIONS, INSTRUCTIONS } from "./isa-table.ts";
 import { disassemblySamples } from "./testing/disassembly-samples.ts";
 import { digest, GOLDEN_URL, type Golden, sectionDigests } from "./testing/golden.ts";
-import { runInInterpreter } from "./testing/program.ts";
+import { runHere } from "./testing/program.ts";
+import type { Tiers } from "./testing/test-machine.ts";
 import { buildSuites } from "./testing/suites.ts";
 
 const golden = JSON.parse(readFileSync(GOLDEN_URL, "utf8")) as Golden;
 const suites = buildSuites(golden.seed);
 
-for (const { name, program } of suites) {
-  test(`${name}: as ${golden.qemu}`, () => {
-    const actual = sectionDigests(program, runInInterpreter(program));
+const tiers: readonly Tiers[] = ["tier 0", "regions", "eager regions"];
+
+for (const [{ name, program }, tier] of suites.flatMap((suite) =>
+  tiers.map((each) => [suite, each] as const),
+)) {
+  test(`${name}, ${tier}: as ${golden.qemu}`, () => {
+    const actual = sectionDigests(program, runHere(program, tier));
     const expected = golden.suites[name] ?? {};
     assert.deepEqual(Object.keys(actual), Object.keys(expected), "the golden file has these sections");
     const wrong = Object.keys(actual).filter((section) => actual[section] !== expected[section]);

@@ -23,6 +23,7 @@ import {
   type HelperName,
   type ImmediateKind,
 } from "./isa.ts";
+import { emitNote } from "./jump-cache.ts";
 import { CSR_STATUS, forbidden, leafWord } from "./tier0-memory.ts";
 import { type Expr, i32, i64, load, rmw } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
@@ -51,6 +52,8 @@ export interface Frame {
   /** Takes the control transfer to `target`. */
   readonly jump: Label;
   readonly illegal: Label;
+  /** The module runs regions, to which a fence must be made known. */
+  readonly regions: boolean;
 }
 
 /** Where an operand is: `regs` + the byte offset of a register. */
@@ -125,11 +128,14 @@ export class Tier0Emitter implements Emitter {
   readonly f: FunctionBuilder;
   readonly #frame: Frame;
   readonly #fields: Fields;
+  readonly #isIndirect: boolean;
 
-  constructor(frame: Frame, fields: Fields) {
+  /** `isIndirect`: the row is jalr. */
+  constructor(frame: Frame, fields: Fields, isIndirect: boolean) {
     this.f = frame.f;
     this.#frame = frame;
     this.#fields = fields;
+    this.#isIndirect = isIndirect;
   }
 
   regs(): Expr {
@@ -285,8 +291,13 @@ export class Tier0Emitter implements Emitter {
   }
 
   jump(to: Expr): void {
-    const { f, target, jump } = this.#frame;
+    const { f, target, jump, regions, hart, pc } = this.#frame;
     f.set(target, to);
+    if (regions && this.#isIndirect) {
+      // Not calls, and not returns, which go by ra (x1).
+      const isNoted = this.#fields.rd().eqz().and(this.#fields.rs1().ne(8));
+      f.if(isNoted, () => emitNote(f, hart, pc, target));
+    }
     f.br(jump);
   }
 
@@ -307,8 +318,12 @@ export class Tier0Emitter implements Emitter {
   }
 
   fenceI(): void {
-    this.f.set(this.#frame.pc, this.next());
-    this.f.br(this.#frame.refetch);
+    const { f, regs, pc, refetch, regions } = this.#frame;
+    f.set(pc, this.next());
+    if (regions) {
+      f.store(STORE.i64, regs, pc, REG_PC);
+      f.return(i32(EXIT.FENCE));
+    } else f.br(refetch);
   }
 
   ecall(): void {

@@ -79,6 +79,43 @@ function fault(
 const pageOf = (va: Expr): Expr => va.and(-PAGE_SIZE);
 const offsetOf = (va: Expr): Expr => va.wrap().and(PAGE_SIZE - 1);
 
+/** (regs, pc, va, size) → status; the bytes are in REG_SCRATCH, zero-extended. */
+function slowLoad(name: string, probe: "probe" | "peek"): HelperDefinition {
+  return {
+    name,
+    signature: { parameters: [I32, I64, I64, I32], result: I32 },
+    body: (f, call) => {
+      const { regs, address, index } = twoPages(f, call, ACCESS.READ, probe);
+      const value = f.let(i64(0));
+      f.loop((again) => {
+        f.set(index, index.sub(1));
+        f.set(value, value.shl(8).or(load(LOAD.i64U8, address())));
+        f.brIf(again, index);
+      });
+      f.store(STORE.i64, regs, value, REG_SCRATCH);
+      f.return(i32(STATUS.done));
+    },
+  };
+}
+
+/** (regs, pc, va, size, value) → status; stores all bytes or none. */
+function slowStore(name: string, probe: "probe" | "peek"): HelperDefinition {
+  return {
+    name,
+    signature: { parameters: [I32, I64, I64, I32, I64], result: I32 },
+    body: (f, call) => {
+      const { address, index } = twoPages(f, call, ACCESS.WRITE, probe);
+      const value = f.parameter(4);
+      f.loop((again) => {
+        f.set(index, index.sub(1));
+        f.store(STORE.i64Low8, address(), value.shrU(index.extendU().shl(3)));
+        f.brIf(again, index);
+      });
+      f.return(i32(STATUS.done));
+    },
+  };
+}
+
 export const MEMORY_HELPERS: readonly HelperDefinition[] = [
   {
     // (regs, pc, va, kind) → status of a fault at va.
@@ -103,36 +140,23 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
     },
   },
   {
-    // (regs, pc, va, size) → status; the bytes are in REG_SCRATCH, zero-extended.
-    name: "load_slow",
-    signature: { parameters: [I32, I64, I64, I32], result: I32 },
-    body: (f, call) => {
-      const { regs, address, index } = twoPages(f, call, ACCESS.READ);
-      const value = f.let(i64(0));
-      f.loop((again) => {
-        f.set(index, index.sub(1));
-        f.set(value, value.shl(8).or(load(LOAD.i64U8, address())));
-        f.brIf(again, index);
-      });
-      f.store(STORE.i64, regs, value, REG_SCRATCH);
-      f.return(i32(STATUS.done));
+    // As probe, but asks nobody: −1 if the entry forbids the access.
+    name: "peek",
+    signature: { parameters: [I32, I64, I64, I32], result: I64 },
+    body: (f) => {
+      const [regs, , va, kind] = f.parameters as [Expr, Expr, Expr, Expr];
+      const entry = f.let(
+        kind.eq(ACCESS.WRITE).choose(leafWord(regs, va, LEAF_WRITE), leafWord(regs, va, LEAF_READ)),
+      );
+      f.if(forbidden(entry, va, 1).eqz(), () => f.return(entry.add(va.wrap()).extendU()));
+      f.return(i64(-1));
     },
   },
-  {
-    // (regs, pc, va, size, value) → status; stores all bytes or none.
-    name: "store_slow",
-    signature: { parameters: [I32, I64, I64, I32, I64], result: I32 },
-    body: (f, call) => {
-      const { address, index } = twoPages(f, call, ACCESS.WRITE);
-      const value = f.parameter(4);
-      f.loop((again) => {
-        f.set(index, index.sub(1));
-        f.store(STORE.i64Low8, address(), value.shrU(index.extendU().shl(3)));
-        f.brIf(again, index);
-      });
-      f.return(i32(STATUS.done));
-    },
-  },
+  slowLoad("load_slow", "probe"),
+  slowStore("store_slow", "probe"),
+  // For regions, whose registers are elsewhere: not 0 if the kernel would have to be asked.
+  slowLoad("load_peek", "peek"),
+  slowStore("store_peek", "peek"),
   {
     // (regs, pc) → the page's pa − va in bits 63..32 and the word at pc in bits 31..0 (if it is a 16-bit
     // instruction, the upper half is anything); or ENTRY_INVALID in bits 43..32 and the status below.
@@ -179,15 +203,16 @@ function twoPages(
   f: FunctionBuilder,
   call: (name: string, ...args: Expr[]) => Expr,
   kind: number,
+  probe: "probe" | "peek",
 ): { regs: Expr; index: Expr; address: () => Expr } {
   const [regs, pc, va, size] = f.parameters as [Expr, Expr, Expr, Expr];
-  const first = f.let(call("probe", regs, pc, va, i32(kind)));
+  const first = f.let(call(probe, regs, pc, va, i32(kind)));
   f.if(first.lt(0), () => f.return(i64(0).sub(first).wrap()));
   // Where byte 0 would lie if the second page's frame followed the first page's.
   const second = f.let(first);
   const last = f.let(va.add(size.extendU()).sub(1));
   f.if(pageOf(last).ne(pageOf(va)), () => {
-    f.set(second, call("probe", regs, pc, pageOf(last), i32(kind)));
+    f.set(second, call(probe, regs, pc, pageOf(last), i32(kind)));
     f.if(second.lt(0), () => f.return(i64(0).sub(second).wrap()));
     f.set(second, second.sub(pageOf(last).sub(va)));
   });

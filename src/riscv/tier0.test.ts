@@ -1,7 +1,7 @@
-/** The interpreter's contract with the kernel: exits, faults, imports, budget, pages. */
+/** Translated code's contract with the kernel, in tier 0 and in regions: exits, faults, imports, budget, pages. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { test } from "node:test";
+import { test as nodeTest } from "node:test";
 import { Worker } from "node:worker_threads";
 import {
   ACCESS,
@@ -16,7 +16,7 @@ import {
 } from "../base/hart-abi.ts";
 import { assemble } from "./testing/assemble.ts";
 import type { HartWork } from "./testing/hart-worker.ts";
-import { type TestImports, TestMachine } from "./testing/test-machine.ts";
+import { type TestImports, TestMachine, type Tiers } from "./testing/test-machine.ts";
 import { buildTier0 } from "./tier0.ts";
 
 const CODE = 0x10_000;
@@ -28,11 +28,24 @@ const ECALL: number = assemble("ecall");
 const C_EBREAK = 0x9002;
 const C_NOP = 0x0001;
 
+/** What the test that runs is about. */
+let tiers: Tiers = "tier 0";
+
+/** Registers a test twice: for tier 0 alone, and with a region for everything. */
+function test(name: string, body: () => void | Promise<void>): void {
+  for (const each of ["tier 0", "eager regions"] as const) {
+    nodeTest(`${name}; ${each}`, async () => {
+      tiers = each;
+      await body();
+    });
+  }
+}
+
 const li = (rd: number, imm: number): number => assemble("addi", { rd, imm });
 
 /** A machine with two pages of code and the words at its start. */
 function machineWith(words: readonly number[], imports: TestImports = {}): TestMachine {
-  const machine = new TestMachine(imports);
+  const machine = new TestMachine(imports, 16, tiers);
   machine.map(CODE, 8192, { read: true, fetch: true });
   machine.writeCode(CODE, words);
   machine.pc = BigInt(CODE);
@@ -88,7 +101,8 @@ test("the interrupt word is polled at taken transfers and not cleared", () => {
   const machine = machineWith([assemble("jal", { rd: 0, imm: 8 })]);
   machine.view.setUint32(machine.hart + HART_INTERRUPT, 1, true);
   assert.equal(machine.run(), EXIT.INTERRUPT);
-  assert.equal(machine.pc, BigInt(CODE + 8));
+  // A region looks before it begins.
+  assert.equal(machine.pc, BigInt(tiers === "tier 0" ? CODE + 8 : CODE));
   assert.equal(machine.view.getUint32(machine.hart + HART_INTERRUPT, true), 1);
 });
 
@@ -249,6 +263,7 @@ test("a misaligned access over two pages checks both first", () => {
   assert.deepEqual(stored, [0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
   machine.setX(A1, BigInt(DATA + 4096 - 3));
   machine.writeCode(CODE, [LD, C_EBREAK]);
+  machine.renewCode();
   machine.pc = BigInt(CODE);
   assert.equal(machine.run(), EXIT.BREAKPOINT);
   assert.equal(machine.x(A0), 0x1122334455667788n);
@@ -335,6 +350,7 @@ test("a mapping that a system call changes is seen by the next fetch", () => {
     syscall: () => {
       machine.map(CODE, 4096, { fetch: true });
       machine.writeCode(CODE + 4, [li(A0, 2), C_EBREAK]);
+      machine.renewCode();
       machine.pc += 4n;
       return 0;
     },
@@ -366,7 +382,7 @@ test("x0 reads as 0 whatever its slot holds", () => {
 });
 
 test("frames may lie anywhere in 4 GiB", () => {
-  const machine = new TestMachine({}, 4096, false, 0xfe00_0000);
+  const machine = new TestMachine({}, 4096, tiers, 0xfe00_0000);
   machine.map(CODE, 4096, { fetch: true });
   machine.map(DATA, 4096, { read: true, write: true });
   machine.writeCode(CODE, [SD, LD, assemble("amoadd.w", { rd: A2, rs1: A1, rs2: A2 }), C_EBREAK]);

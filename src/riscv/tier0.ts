@@ -13,14 +13,16 @@
  */
 import { EXIT, HART_INTERRUPT, PAGE_SIZE, REG_BUDGET, REG_PC, REG_TRAP_VALUE } from "../base/hart-abi.ts";
 import { addHelpers, FunctionNames, INTEGER_HELPERS } from "./helpers.ts";
+import { emitDispatcher, INTERNAL_EXIT, REGION_IMPORTS, REGION_SIGNATURE } from "./dispatcher.ts";
 import type { Instruction } from "./isa.ts";
+import { emitLookUp, FIRST_COUNT } from "./jump-cache.ts";
 import { ROUNDING_HELPERS } from "./softfloat.ts";
 import { ARITHMETIC_HELPERS } from "./softfloat-arithmetic.ts";
 import { CONVERSION_HELPERS } from "./softfloat-convert.ts";
 import { type Frame, narrowFields, Tier0Emitter, wideFields } from "./tier0-emitter.ts";
 import { MEMORY_HELPERS, STATUS } from "./tier0-memory.ts";
 import { NARROW_TABLE, tier0Handlers, WIDE_INDEX_BITS, WIDE_TABLE } from "./tier0-tables.ts";
-import { type WasmMemory, type WasmModule, WebAssembly } from "../base/webassembly.ts";
+import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from "../base/webassembly.ts";
 import { type Expr, global, i32, load } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label, Signature } from "./wasm/function-builder.ts";
 import { ModuleBuilder } from "./wasm/module-builder.ts";
@@ -40,15 +42,24 @@ const IMPORTS: Readonly<Record<"syscall" | "fault" | "csr", Signature>> = {
 export interface Tier0Options {
   /** Counts executed instructions in the 64-bit word at this offset of the register file. For measurements. */
   readonly countAt?: number;
+  /** Runs regions: `run` is the dispatcher (dispatcher.ts), `env.table` and `env.hot` are imported. */
+  readonly regions?: boolean;
+  /** With regions: transfers to a target before `hot` is called for it; 0: when it is met first. */
+  readonly firstCount?: number;
 }
 
 /** The interpreter's module. It is the same at every call with the same options. */
-export function buildTier0({ countAt }: Tier0Options = {}): Uint8Array<ArrayBuffer> {
+export function buildTier0(options: Tier0Options = {}): Uint8Array<ArrayBuffer> {
+  const { countAt, regions = false, firstCount = FIRST_COUNT } = options;
   const module = new ModuleBuilder(CODE_CAPACITY);
   const names = new FunctionNames();
   module.importSharedMemory("env", "memory", 1, MAXIMUM_PAGES);
   for (const name of ["syscall", "fault", "csr"] as const) {
     names.add(name, module.importFunction("env", name, IMPORTS[name]));
+  }
+  if (regions) {
+    names.add("hot", module.importFunction("env", "hot", { parameters: [I32], result: I32 }));
+    module.importTable("env", "table");
   }
   const tables = global(I32, module.importGlobal("env", "tables", I32));
   addHelpers(module, names, [
@@ -58,9 +69,18 @@ export function buildTier0({ countAt }: Tier0Options = {}): Uint8Array<ArrayBuff
     ...CONVERSION_HELPERS,
     ...MEMORY_HELPERS,
   ]);
-  const run = module.declare({ parameters: [I32, I32], result: I32 });
-  module.define(run, (f) => emitInterpreter(f, names, tables, countAt));
-  module.exportFunction("run", run);
+  const interpret = module.declare({ parameters: [I32, I32], result: I32 });
+  module.define(interpret, (f) =>
+    emitInterpreter(f, { names, tables, countAt, firstCount: regions ? firstCount : undefined }),
+  );
+  if (regions) {
+    names.add("interpret", interpret);
+    const run = module.declare({ parameters: [I32, I32], result: I32 });
+    const regionType = module.typeIndex(REGION_SIGNATURE);
+    module.define(run, (f) => emitDispatcher(f, names.call, regionType, firstCount));
+    module.exportFunction("run", run);
+    for (const name of REGION_IMPORTS) module.exportFunction(name, names.get(name));
+  } else module.exportFunction("run", interpret);
   return module.finish();
 }
 
@@ -81,12 +101,16 @@ function atLastHalfword(pc: Expr): Expr {
     .eq(PAGE_SIZE - 2);
 }
 
-function emitInterpreter(
-  f: FunctionBuilder,
-  names: FunctionNames,
-  tables: Expr,
-  countAt: number | undefined,
-): void {
+interface InterpreterParts {
+  readonly names: FunctionNames;
+  readonly tables: Expr;
+  readonly countAt: number | undefined;
+  /** Undefined: without regions. */
+  readonly firstCount: number | undefined;
+}
+
+function emitInterpreter(f: FunctionBuilder, parts: InterpreterParts): void {
+  const { names, tables, countAt, firstCount } = parts;
   const call = names.call;
   const regs = f.parameter(0);
   const hart = f.parameter(1);
@@ -141,6 +165,7 @@ function emitInterpreter(
                 refetch,
                 interrupted,
                 jump,
+                regions: firstCount !== undefined,
               };
               emitHandlers({ ...frame, illegal: illegalWide }, tables, illegalNarrow, (length) => {
                 f.set(pc, pc.add(length));
@@ -153,7 +178,7 @@ function emitInterpreter(
           f.store(STORE.i64, regs, pc, REG_PC);
           f.return(i32(EXIT.ILLEGAL));
         });
-        emitJump(f, { regs, hart, pc, target }, refetch);
+        emitJump(f, { regs, hart, pc, target, firstCount }, refetch);
         fetchNext(atLastHalfword(pc));
       });
       f.brIf(refetch, status.eq(STATUS.retry));
@@ -167,7 +192,13 @@ function emitInterpreter(
 /** A taken control transfer: counts it, polls, sets `pc`; goes to `refetch` if the page changes. */
 function emitJump(
   f: FunctionBuilder,
-  { regs, hart, pc, target }: { regs: Expr; hart: Expr; pc: Expr; target: Expr },
+  {
+    regs,
+    hart,
+    pc,
+    target,
+    firstCount,
+  }: { regs: Expr; hart: Expr; pc: Expr; target: Expr; firstCount: number | undefined },
   refetch: Label,
 ): void {
   f.scoped(() => {
@@ -182,6 +213,18 @@ function emitJump(
       undefined,
       "unlikely",
     );
+    if (firstCount !== undefined) {
+      const leave = (exit: number): void => {
+        f.store(STORE.i64, regs, target, REG_PC);
+        f.return(i32(exit));
+      };
+      emitLookUp(
+        f,
+        { hart, pc: target, firstCount },
+        () => leave(INTERNAL_EXIT.enter),
+        () => leave(INTERNAL_EXIT.hot),
+      );
+    }
     const changed = f.let(pc.xor(target).shrU(12).eqz().eqz());
     f.set(pc, target);
     f.brIf(refetch, changed);
@@ -214,7 +257,7 @@ function emitHandlers(
     for (const row of rows) {
       const rest = row.mask & ~WIDE_INDEX_BITS & ~3;
       const emit = (): void => {
-        row.emit(new Tier0Emitter(frame, wideFields(raw, row.format.immediate)));
+        row.emit(new Tier0Emitter(frame, wideFields(raw, row.format.immediate), row.name === "jalr"));
         advance(4);
       };
       if (rest === 0) emit();
@@ -223,7 +266,7 @@ function emitHandlers(
     if (rows.every((row) => (row.mask & ~WIDE_INDEX_BITS & ~3) !== 0)) f.br(frame.illegal);
   };
   const narrowHandler = (row: Instruction): void => {
-    row.emit(new Tier0Emitter(frame, narrowFields(entry, fields)));
+    row.emit(new Tier0Emitter(frame, narrowFields(entry, fields), row.name === "jalr"));
     advance(2);
   };
 
@@ -265,6 +308,9 @@ export interface Tier0Imports {
   fault(regs: number, vaLow: number, vaHigh: number, kind: number): number;
   /** Writes the value of a CSR to REG_SCRATCH. 0: done; else the instruction is illegal. */
   csr(regs: number, csr: number): number;
+  /** Of a module with regions: their table, and what makes a region for REG_PC (translator.ts). */
+  readonly table?: WasmTable;
+  hot?(regs: number): number;
 }
 
 /** The running interpreter of one hart. */
@@ -275,7 +321,8 @@ export interface Tier0 {
 
 /** An instance of the module that {@link buildTier0} gives. */
 export function instantiateTier0(module: WasmModule, imports: Tier0Imports): Tier0 {
-  const { memory, tables, syscall, fault, csr } = imports;
-  const instance = new WebAssembly.Instance(module, { env: { memory, tables, syscall, fault, csr } });
+  const { memory, tables, syscall, fault, csr, table, hot } = imports;
+  const env = { memory, tables, syscall, fault, csr, ...(table && { table }), ...(hot && { hot }) };
+  const instance = new WebAssembly.Instance(module, { env });
   return instance.exports as unknown as Tier0;
 }

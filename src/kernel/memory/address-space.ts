@@ -19,6 +19,7 @@ import { mappingFrom } from "./mapping-tree.ts";
 import { allocateRoot, freeRoot } from "./page-table.ts";
 import { AddressSpace, Mapping, MMAP_BASE_DEFAULT, PAGE_LIMIT } from "./records.ts";
 import type { PhysicalAddress } from "./layout.ts";
+import { newCodeStamp } from "./safepoint.ts";
 
 /** An empty address space with one reference, which is the caller's. Throws ENOMEM. */
 export function createSpace(tx: Transaction): AddressSpace {
@@ -26,6 +27,7 @@ export function createSpace(tx: Transaction): AddressSpace {
   AddressSpace.references.init(tx, space, 1);
   AddressSpace.root.init(tx, space, allocateRoot(tx));
   AddressSpace.mmapBase.init(tx, space, MMAP_BASE_DEFAULT);
+  AddressSpace.codeStamp.init(tx, space, newCodeStamp(tx));
   return space;
 }
 

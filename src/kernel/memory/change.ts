@@ -38,9 +38,10 @@ import {
   pageWordAt,
   rootWord,
   setPage,
+  TAKEN,
 } from "./page-table.ts";
 import { AddressSpace, Mapping, MAPPINGS_MAX, type PageNumber, STEP_PAGES } from "./records.ts";
-import { beginTaking } from "./safepoint.ts";
+import { beginTaking, renewCode } from "./safepoint.ts";
 import { dropSharedObject, holdSharedObject } from "./shared-object.ts";
 
 /** Returned by an operation that goes on in the next transaction. */
@@ -112,6 +113,8 @@ export class Step {
   backing = 0;
   /** Whether an access that was allowed is not any more. */
   taken = false;
+  /** Whether that was code. */
+  takenCode = false;
   resident = 0;
   readonly frames: Batches = new Batches();
   readonly leaves: Batches = new Batches(BATCH.leaves);
@@ -131,8 +134,16 @@ export class Step {
     this.backing ||= backingOf(tx, mapping);
   }
 
+  /** Notes what setPage has taken away. */
+  take(taken: number): void {
+    if (taken === 0) return;
+    this.taken = true;
+    if ((taken & TAKEN.CODE) !== 0) this.takenCode = true;
+  }
+
   /** Files what was collected. The last thing that the transaction does with the space. */
   finish(tx: Transaction): void {
+    if (this.taken && this.takenCode) renewCode(tx, this.space);
     const ticket = this.taken && !isSingle(tx, this.space) ? beginTaking(tx, this.space) : 0;
     this.frames.finish(tx, this.space, ticket);
     this.leaves.finish(tx, this.space, ticket);
@@ -170,7 +181,7 @@ export function zapPages(tx: Transaction, step: Step, first: PageNumber, end: Pa
       if ((word & PAGE_PRESENT) === 0) continue;
       if (step.pages === 0) return page;
       step.pages--;
-      if (setPage(tx, at, page, 0, false)) step.taken = true;
+      step.take(setPage(tx, at, page, 0, false));
       const frame = frameOf(word);
       if (frame === zero) continue;
       step.frames.add(tx, frame);

@@ -52,6 +52,7 @@ import {
   pageWord,
   pageWordAt,
   setPage,
+  TAKEN,
 } from "./page-table.ts";
 import {
   AddressSpace,
@@ -62,7 +63,7 @@ import {
   PROT,
   STACK_GUARD_PAGES,
 } from "./records.ts";
-import { beginTaking, hasPending, isTakingDone, releasePending } from "./safepoint.ts";
+import { beginTaking, hasPending, isTakingDone, releasePending, renewCode } from "./safepoint.ts";
 import { sharedPage } from "./shared-object.ts";
 
 /** What came of a fault: one of these, or a signal (`faultSignal` and `faultCode` take it apart). */
@@ -147,7 +148,7 @@ export function faultPage(
     // All entries have been invalid since the page became stale, but not all may have noticed.
     setPage(tx, at, page, 0, false);
     AddressSpace.residentPages.add(tx, space, -1);
-    giveUp(tx, space, frameOf(word), true);
+    giveUp(tx, space, frameOf(word), TAKEN.DATA);
     return fillPage(tx, space, mapping, page, kind);
   }
   if ((word & PAGE_MOVING) !== 0) return finishMove(tx, space, page, at, word);
@@ -263,8 +264,9 @@ function beginWriting(
 }
 
 /** Gives up a frame that a page word had, now or when the harts have noticed. */
-function giveUp(tx: Transaction, space: AddressSpace, frame: FrameNumber, taken: boolean): void {
-  const ticket = taken && !isSingle(tx, space) ? beginTaking(tx, space) : 0;
+function giveUp(tx: Transaction, space: AddressSpace, frame: FrameNumber, taken: number): void {
+  if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
+  const ticket = taken !== 0 && !isSingle(tx, space) ? beginTaking(tx, space) : 0;
   if (ticket === 0) dropFrame(tx, frame);
   else parkFrame(tx, space, frame, ticket);
 }
@@ -286,7 +288,7 @@ function breakCow(
     return FAULT.DONE;
   }
   if (!single) {
-    setPage(tx, at, page, word | PAGE_MOVING, false);
+    if ((setPage(tx, at, page, word | PAGE_MOVING, false) & TAKEN.CODE) !== 0) renewCode(tx, space);
     if (beginTaking(tx, space) !== 0) return FAULT.WAIT;
   }
   copyPage(tx, space, page, at, word, single);
@@ -324,6 +326,7 @@ function copyPage(
   const permission = word & (PAGE_PRESENT | PAGE_READ | PAGE_EXEC);
   const mapping = mappingFrom(tx, space, page);
   const writable = (Mapping.prot.get(tx, mapping) & PROT.WRITE) !== 0 ? PAGE_WRITE : 0;
-  setPage(tx, at, page, pageWord(frame, permission | writable), install);
+  const taken = setPage(tx, at, page, pageWord(frame, permission | writable), install);
+  if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
   if (old === layout.zeroFrame) AddressSpace.residentPages.add(tx, space, 1);
 }

@@ -25,7 +25,8 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { File } from "../file.ts";
 import { registerRedo } from "../thread.ts";
 import { mappingFrom } from "./mapping-tree.ts";
-import { nextLeaf, PAGE_FILE, PAGE_PRESENT, PAGE_STALE, pageWordAt, setPage } from "./page-table.ts";
+import { nextLeaf, PAGE_FILE, PAGE_PRESENT, PAGE_STALE, pageWordAt, setPage, TAKEN } from "./page-table.ts";
+import { renewCode } from "./safepoint.ts";
 import { AddressSpace, Mapping, PAGE_LIMIT, type PageNumber } from "./records.ts";
 import { LEAF_INDEX_BITS } from "../../base/hart-abi.ts";
 
@@ -132,7 +133,7 @@ function markLeaf(
       const wordAt = pageWordAt(tx, root, at);
       const word = tx.memory[wordAt]!;
       if ((word & PAGE_PRESENT) === 0 || (word & (PAGE_FILE | PAGE_STALE)) !== PAGE_FILE) continue;
-      setPage(tx, wordAt, at, word | PAGE_STALE, false);
+      if ((setPage(tx, wordAt, at, word | PAGE_STALE, false) & TAKEN.CODE) !== 0) renewCode(tx, space);
       left--;
     }
   }

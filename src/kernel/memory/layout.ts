@@ -4,6 +4,7 @@
  *     frame 0            never used, so that physical address 0 is nobody's
  *     hart blocks        HART_BLOCK_BYTES each                                        hart-abi.ts
  *     tier-0 tables      as many bytes as boot says
+ *     code               as many bytes as boot says, for the translator; may be none
  *     register files     REGISTER_FILE_BYTES for each task
  *     host-call buffers  HOST_CALL_BYTES each
  *     frame words        for each frame its number of references, then the stack of free frames
@@ -59,6 +60,8 @@ export interface MemorySizes {
   readonly harts: number;
   /** Bytes of the tables of the tier-0 interpreter. */
   readonly tier0Bytes: number;
+  /** Bytes of the code area of the translator; none if left out. */
+  readonly codeBytes?: number;
   /** Register files. */
   readonly tasksMax: number;
   /** Host-call buffers. */
@@ -84,6 +87,8 @@ const AT = {
   emptyLeaf: 14,
   zeroFrame: 15,
   framesEnd: 16,
+  code: 17,
+  codeBytes: 18,
 } as const;
 const FRAME_POOL_AT = 64;
 
@@ -93,6 +98,9 @@ export interface MemoryLayout {
   readonly hartBlocks: PhysicalAddress;
   readonly tier0: PhysicalAddress;
   readonly tier0Bytes: number;
+  /** The translator's area; codeBytes 0: there is none. */
+  readonly code: PhysicalAddress;
+  readonly codeBytes: number;
   readonly registers: PhysicalAddress;
   readonly tasksMax: number;
   readonly hostCalls: PhysicalAddress;
@@ -126,6 +134,8 @@ export function placeMemory(view: HeapView, sizes: MemorySizes): MemoryLayout {
   const leavesMax = rootsMax * LEAVES_PER_ROOT;
   const hartBlocks = place(sizes.harts * HART_BLOCK_BYTES);
   const tier0 = place(sizes.tier0Bytes);
+  const codeBytes = sizes.codeBytes ?? 0;
+  const code = place(codeBytes);
   const registers = place(sizes.tasksMax * REGISTER_FILE_BYTES);
   const hostCalls = place(sizes.hostCalls * HOST_CALL_BYTES);
   const frameWords = place(frames * 8);
@@ -151,6 +161,8 @@ export function placeMemory(view: HeapView, sizes: MemorySizes): MemoryLayout {
     hartBlocks,
     tier0,
     tier0Bytes: sizes.tier0Bytes,
+    code,
+    codeBytes,
     registers,
     tasksMax: sizes.tasksMax,
     hostCalls,
@@ -224,6 +236,8 @@ function readLayout(view: HeapView, at: HeapAddr): MemoryLayout {
     hartBlocks: word(AT.hartBlocks),
     tier0: word(AT.tier0),
     tier0Bytes: word(AT.tier0Bytes),
+    code: word(AT.code),
+    codeBytes: word(AT.codeBytes),
     registers: word(AT.registers),
     tasksMax: word(AT.tasksMax),
     hostCalls: word(AT.hostCalls),

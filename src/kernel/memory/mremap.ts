@@ -140,7 +140,7 @@ function moveStep(tx: Transaction, step: Step, owner: number): number {
       if ((word & PAGE_PRESENT) === 0) continue;
       if (step.pages === 0) break moving;
       step.pages--;
-      if (setPage(tx, at, page, 0, false)) step.taken = true;
+      step.take(setPage(tx, at, page, 0, false));
       setPage(tx, ownPageWord(tx, space, page + shift), page + shift, word, single);
     }
   }

@@ -168,9 +168,12 @@ export function isSingle(view: HeapView, space: AddressSpace): boolean {
   return AddressSpace.references.get(view, space) <= 1;
 }
 
+/** What a change of a page takes away: an access, or also the right to fetch; 0 if nothing. */
+export const TAKEN = { DATA: 1, CODE: 2 } as const;
+
 /**
  * Stores the page word of `page` at memory word `at` and sets the entries: valid as the word permits if
- * `install`, else invalid. True if an access was allowed that is not any more, or leads elsewhere.
+ * `install`, else invalid. Says what was allowed that is not any more, or leads elsewhere: TAKEN.
  */
 export function setPage(
   tx: Transaction,
@@ -178,7 +181,7 @@ export function setPage(
   page: PageNumber,
   word: number,
   install: boolean,
-): boolean {
+): number {
   const m = tx.memory;
   const old = m[at]!;
   const usable = install && (word & (PAGE_MOVING | PAGE_STALE)) === 0;
@@ -186,17 +189,18 @@ export function setPage(
   const read = usable && (word & PAGE_READ) !== 0 ? entry : ENTRY_INVALID;
   const write = usable && (word & PAGE_WRITE) !== 0 ? entry : ENTRY_INVALID;
   const value = usable && (word & PAGE_EXEC) !== 0 ? word | PAGE_FETCH : word & ~PAGE_FETCH;
-  let taken =
+  const isCodeTaken =
     (old & PAGE_FETCH) !== 0 && ((value & PAGE_FETCH) === 0 || old >>> PAGE_SHIFT !== word >>> PAGE_SHIFT);
+  let taken: number = isCodeTaken ? TAKEN.DATA | TAKEN.CODE : 0;
   if (old !== value) tx.storeMemory(at, value);
   const oldRead = m[at + TO_READ]!;
   if (oldRead !== read) {
-    taken ||= oldRead !== ENTRY_INVALID;
+    if (oldRead !== ENTRY_INVALID) taken |= TAKEN.DATA;
     tx.storeMemory(at + TO_READ, read);
   }
   const oldWrite = m[at + TO_WRITE]!;
   if (oldWrite !== write) {
-    taken ||= oldWrite !== ENTRY_INVALID;
+    if (oldWrite !== ENTRY_INVALID) taken |= TAKEN.DATA;
     tx.storeMemory(at + TO_WRITE, write);
   }
   return taken;

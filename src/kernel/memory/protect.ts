@@ -136,7 +136,7 @@ function protectPages(
       let flags = permission | (word & KEPT);
       if ((prot & PROT.WRITE) !== 0 && (word & (PAGE_COW | PAGE_CLEAN)) === 0) flags |= PAGE_WRITE;
       const value = pageWord(frameOf(word), flags);
-      if (setPage(tx, at, page, value, single)) step.taken = true;
+      step.take(setPage(tx, at, page, value, single));
     }
   }
   return end;

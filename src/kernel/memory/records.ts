@@ -61,6 +61,11 @@ export const AddressSpace = defineRecord("address-space", {
    */
   claim: u32(),
   claimFree: condition(),
+  /**
+   * Names what harts may keep about the code that is mapped here: it changes when code is taken away or
+   * replaced (safepoint.ts, renewCode).
+   */
+  codeStamp: u32(),
   /** Number of the last taking-away that others had to notice, 0 if none is pending (safepoint.ts). */
   ticket: u32(),
   /** Frames that wait for that. */

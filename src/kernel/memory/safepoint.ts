@@ -8,6 +8,7 @@
  * from it has active, and how much of the taking-away it has noticed:
  *
  *     +0   sequence     taking-aways begun in this machine
+ *     +1   code stamps  that have been given to address spaces (renewCode)
  *     +16  row of slot 0: active space, noticed sequence, hart + 1       ROW_WORDS each
  *
  *     taker, holding the space's lock            slot that has the space active
@@ -45,6 +46,7 @@ import { hartBlock } from "./layout.ts";
 import { AddressSpace } from "./records.ts";
 
 const ROW_WORDS = 16;
+const CODE_STAMPS = 1;
 const ROW = { space: 0, noticed: 1, hart: 2 } as const;
 
 /** Places the table. At boot. */
@@ -158,6 +160,29 @@ export function pendingTaking(
 /** Whether every other slot has noticed the space's last taking-away. */
 export function isTakingDone(tx: Transaction, space: AddressSpace): boolean {
   return pendingTaking(tx, space) === undefined;
+}
+
+/** A code stamp that no address space has had. Not undone. */
+export function newCodeStamp(view: HeapView): number {
+  return Atomics.add(view.words, tableOf(view) + CODE_STAMPS, 1) + 1;
+}
+
+/**
+ * To be called after code of the space has been taken away or replaced, before {@link beginTaking}: what harts
+ * keep under its old stamp is void. A hart reads the stamp after each safepoint, before it runs code.
+ */
+export function renewCode(tx: Transaction, space: AddressSpace): void {
+  AddressSpace.codeStamp.set(tx, space, newCodeStamp(tx));
+}
+
+/**
+ * Instructions have been stored: whatever harts keep about the code of the space is void, when they have all
+ * noticed if `everywhere` (as after any taking-away), else on this hart. The caller holds no lock of the space.
+ */
+export function flushCode(tx: Transaction, space: AddressSpace, everywhere: boolean): void {
+  AddressSpace.lock.acquire(tx, space);
+  renewCode(tx, space);
+  if (everywhere) beginTaking(tx, space);
 }
 
 /** Whether frames wait for safepoints, or a finished wait has not been cleared away. */

@@ -10,7 +10,7 @@
 import { assert } from "../../base/assert.ts";
 import { EXIT, REG_SCRATCH } from "../../base/hart-abi.ts";
 import { assemble, type Operands } from "./assemble.ts";
-import { TestMachine } from "./test-machine.ts";
+import { TestMachine, type Tiers } from "./test-machine.ts";
 
 export const CODE = 0x0010_0000;
 export const INPUT = 0x0100_0000;
@@ -113,16 +113,39 @@ export class ProgramBuilder {
   }
 }
 
-/** Runs `program` in the interpreter; its output. */
-export function runInInterpreter(program: Program): Uint8Array {
+/** Runs `program` in tier 0, or with regions; its output. */
+export function runHere(program: Program, tiers: Tiers = "tier 0"): Uint8Array {
   let output: Uint8Array | undefined;
+  const machine = prepare(program, tiers, (bytes) => {
+    output = bytes;
+  });
+  let exit = machine.run();
+  while (exit === EXIT.FENCE) {
+    machine.renewCode();
+    exit = machine.run();
+  }
+  assert(
+    exit === EXIT.LEFT && output !== undefined,
+    `the program runs to its end (exit ${exit} at ${machine.pc.toString(16)}, value ${machine.trapValue.toString(16)})`,
+  );
+  return output;
+}
+
+/** A machine with `program` in it, which has not begun; `hear` gets the output. */
+export function prepare(
+  program: Program,
+  tiers: Tiers,
+  hear: (output: Uint8Array) => void = () => undefined,
+): TestMachine {
   const megabytes =
-    8 + Math.ceil((program.outputBytes + program.input.length + program.code.length) / 2 ** 20);
+    (tiers.endsWith("regions") ? 64 : 8) +
+    Math.ceil((program.outputBytes + program.input.length + program.code.length) / 2 ** 20);
   const machine: TestMachine = new TestMachine(
     {
       syscall: () => {
         if (machine.x(A7) === BigInt(SYS_EXIT)) return 1;
-        output = machine.readBytes(Number(machine.x(A1)), Number(machine.x(A2)));
+        const output = machine.readBytes(Number(machine.x(A1)), Number(machine.x(A2)));
+        hear(output);
         machine.pc += 4n;
         return 0;
       },
@@ -132,6 +155,7 @@ export function runInInterpreter(program: Program): Uint8Array {
       },
     },
     megabytes,
+    tiers,
   );
   const data = { read: true, write: true };
   machine.mapReversed(CODE, program.code.length, { read: true, fetch: true });
@@ -141,10 +165,5 @@ export function runInInterpreter(program: Program): Uint8Array {
   machine.mapReversed(SCRATCH, SCRATCH_BYTES, data);
   machine.mapReversed(OUTPUT, program.outputBytes, data);
   machine.pc = BigInt(CODE);
-  const exit = machine.run();
-  assert(
-    exit === EXIT.LEFT && output !== undefined,
-    `the program runs to its end (exit ${exit} at ${machine.pc.toString(16)}, value ${machine.trapValue.toString(16)})`,
-  );
-  return output;
+  return machine;
 }

@@ -25,6 +25,7 @@ import {
   ROOT_BYTES,
 } from "../../base/hart-abi.ts";
 import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../tier0.ts";
+import { Translator } from "../translator.ts";
 import { tier0TableBytes, writeTier0Tables } from "../tier0-tables.ts";
 import { type WasmMemory, type WasmModule, WebAssembly } from "../../base/webassembly.ts";
 
@@ -46,7 +47,9 @@ export type TestImports = Partial<Pick<Tier0Imports, "syscall" | "fault" | "csr"
 /** Where a counting interpreter counts: the last word of the register file. */
 const COUNT_AT = REGISTER_FILE_BYTES - 8;
 
-const compiled: { plain?: WasmModule; counted?: WasmModule } = {};
+const compiled: { plain?: WasmModule; counted?: WasmModule; regions?: WasmModule; eager?: WasmModule } = {};
+/** Bytes of the code area of a machine with regions. */
+const CODE_BYTES: number = 8 << 20;
 
 function interpreter(counted: boolean): WasmModule {
   if (counted) {
@@ -56,6 +59,12 @@ function interpreter(counted: boolean): WasmModule {
   compiled.plain ??= new WebAssembly.Module(buildTier0());
   return compiled.plain;
 }
+
+/**
+ * How a machine runs: tier 0 alone, tier 0 that counts instructions, with regions, or with regions for
+ * everything, from the first time on.
+ */
+export type Tiers = "tier 0" | "counted" | "regions" | "eager regions";
 
 export class TestMachine {
   readonly memory: WasmMemory;
@@ -67,11 +76,14 @@ export class TestMachine {
   /** pa of the interpreter's tables. */
   readonly tables: number;
   readonly #tier0: Tier0;
+  /** Of a machine with regions. */
+  readonly translator: Translator | undefined;
   readonly #emptyLeaf: number;
   #next: number;
+  #stamp = 0;
 
   /** Tables and frames are taken from `first` on, a multiple of the page size. */
-  constructor(imports: TestImports = {}, megabytes = 16, counted = false, first = TABLES) {
+  constructor(imports: TestImports = {}, megabytes = 16, tiers: Tiers = "tier 0", first = TABLES) {
     const pages = (megabytes * 1024 * 1024) / WASM_PAGE;
     this.tables = first;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -85,13 +97,27 @@ export class TestMachine {
     this.setWord(REG_ROOT, this.root);
     this.setLong(REG_RESERVATION, -1n);
     this.setWord(REG_BUDGET, 0x7fffffff);
-    this.#tier0 = instantiateTier0(interpreter(counted), {
+    const parts = {
       memory: this.memory,
       tables: first | 0,
       syscall: imports.syscall ?? (() => 1),
       fault: imports.fault ?? (() => 1),
       csr: imports.csr ?? (() => 1),
-    });
+    };
+    const isEager = tiers === "eager regions";
+    if (tiers === "regions" || isEager) {
+      compiled.regions ??= new WebAssembly.Module(buildTier0({ regions: true }));
+      compiled.eager ??= new WebAssembly.Module(buildTier0({ regions: true, firstCount: 0 }));
+      this.translator = new Translator({
+        module: isEager ? compiled.eager : compiled.regions,
+        ...(isEager && { nextCount: 0 }),
+        imports: parts,
+        area: { at: this.allocate(CODE_BYTES), bytes: CODE_BYTES, harts: 1 },
+        index: 0,
+        block: HART,
+      });
+      this.#tier0 = this.translator;
+    } else this.#tier0 = instantiateTier0(interpreter(tiers === "counted"), parts);
     assert(HART + HART_BLOCK_BYTES <= TABLES, "the parts do not overlap");
   }
 
@@ -111,8 +137,13 @@ export class TestMachine {
   }
 
   /** Maps the page at `va` to the frame at `pa`. */
-  mapPage(va: number, pa: number, { read = false, write = false, fetch = false }: Permissions): void {
-    const slot = this.root + Math.floor(va / 2 ** 24) * 4;
+  mapPage(
+    va: number,
+    pa: number,
+    { read = false, write = false, fetch = false }: Permissions,
+    root = this.root,
+  ): void {
+    const slot = root + Math.floor(va / 2 ** 24) * 4;
     let leaf = this.view.getUint32(slot, true);
     if (leaf === this.#emptyLeaf) {
       leaf = this.#leaf();
@@ -126,10 +157,18 @@ export class TestMachine {
   }
 
   /** Maps `size` bytes of fresh frames at page-aligned `va`; the pa of the first. */
-  map(va: number, size: number, permissions: Permissions): number {
+  map(va: number, size: number, permissions: Permissions, root = this.root): number {
     const pa = this.allocate(size);
-    for (let at = 0; at < size; at += PAGE_SIZE) this.mapPage(va + at, pa + at, permissions);
+    for (let at = 0; at < size; at += PAGE_SIZE) this.mapPage(va + at, pa + at, permissions, root);
     return pa;
+  }
+
+  /** A copy of the leaf table that covers `va`; its pa. */
+  copyLeaf(va: number): number {
+    const leaf = this.#leaf();
+    const from = this.view.getUint32(this.root + Math.floor(va / 2 ** 24) * 4, true);
+    this.bytes.copyWithin(leaf, from, from + LEAF_BYTES);
+    return leaf;
   }
 
   /** As {@link map}, with the frames in reverse order, so that no page's frame follows the one before. */
@@ -170,8 +209,8 @@ export class TestMachine {
   }
 
   /** The pa behind a mapped `va`. */
-  physical(va: number): number {
-    const leaf = this.view.getUint32(this.root + Math.floor(va / 2 ** 24) * 4, true);
+  physical(va: number, root = this.root): number {
+    const leaf = this.view.getUint32(root + Math.floor(va / 2 ** 24) * 4, true);
     const word = this.view.getUint32(leaf + LEAF_PAGE + (Math.floor(va / PAGE_SIZE) % 4096) * 4, true);
     return ((word & -PAGE_SIZE) >>> 0) + (va % PAGE_SIZE);
   }
@@ -225,16 +264,21 @@ export class TestMachine {
   }
 
   /** Writes 16-bit or 32-bit instructions at `va`, which is mapped; returns the va behind them. */
-  writeCode(va: number, words: readonly number[]): number {
+  writeCode(va: number, words: readonly number[], root = this.root): number {
     let at = va;
     for (const word of words) {
       const halves = (word & 3) === 3 ? [word & 0xffff, word >>> 16] : [word & 0xffff];
       for (const half of halves) {
-        this.view.setUint16(this.physical(at), half, true);
+        this.view.setUint16(this.physical(at, root), half, true);
         at += 2;
       }
     }
     return at;
+  }
+
+  /** What a kernel does when code was taken away or replaced, or a fence was executed. */
+  renewCode(): void {
+    this.translator?.setCode(++this.#stamp);
   }
 
   run(): number {

@@ -2,11 +2,20 @@
  * A growing byte array, the only thing emission writes to. WebAssembly is emitted into one preallocated
  * Uint8Array: `number[]` buffers cost 4–9 µs for each guest instruction (design, section 7).
  */
+import { assert } from "../../base/assert.ts";
+
+/** A place in recorded code: before byte `at` comes what `kind` and `value` say. */
+export interface Hole {
+  readonly at: number;
+  readonly kind: number;
+  readonly value: number;
+}
 
 /** Writes bytes and LEB128 numbers at the end of one array, which doubles when it is full. */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
+  #holes: Hole[] | undefined;
 
   constructor(capacity: number) {
     this.#bytes = new Uint8Array(capacity);
@@ -15,6 +24,26 @@ export class ByteWriter {
   /** Bytes written so far. */
   get length(): number {
     return this.#length;
+  }
+
+  /** From now on holes may be written; they go to `holes`. */
+  recordHoles(holes: Hole[]): void {
+    this.#holes = holes;
+  }
+
+  /** Leaves a place, without bytes, that is filled in whenever what is written here is used. */
+  hole(kind: number, value: number): void {
+    assert(this.#holes !== undefined, "holes are recorded");
+    this.#holes.push({ at: this.#length, kind, value });
+  }
+
+  /** Appends `bytes` from `start` to `end`; for a few of them. */
+  part(bytes: Uint8Array, start: number, end: number): void {
+    this.#reserve(end - start);
+    const to = this.#bytes;
+    let at = this.#length;
+    for (let from = start; from < end; from++) to[at++] = bytes[from]!;
+    this.#length = at;
   }
 
   /** Forgets everything written, and keeps the array. */

@@ -32,6 +32,8 @@ const KIND = {
   tee: 7,
   rmw: 8,
   select: 9,
+  callIndirect: 10,
+  hole: 11,
 } as const;
 type Kind = (typeof KIND)[keyof typeof KIND];
 
@@ -71,6 +73,7 @@ const OPS = {
   nearest: [0, 0, 0x90, 0x9e],
   sqrt: [0, 0, 0x91, 0x9f],
   abs: [0, 0, 0x8b, 0x99],
+  neg: [0, 0, 0x8c, 0x9a],
   copysign: [0, 0, 0x98, 0xa6],
 } as const satisfies Record<string, OpcodeRow>;
 
@@ -161,6 +164,18 @@ export class Expr {
         to.byte(CONTROL.call);
         to.unsigned(this.#op);
         return;
+      case KIND.hole:
+        // A recorded local, constant or call: the opcode, and what comes behind it is left open.
+        for (const argument of this.#arguments) argument.write(to);
+        to.byte(this.#op);
+        to.hole(Number(this.#value) & 0xff, Number(this.#value) >>> 8);
+        return;
+      case KIND.callIndirect:
+        for (const argument of this.#arguments) argument.write(to);
+        to.byte(CONTROL.callIndirect);
+        to.unsigned(this.#op);
+        to.unsigned(0);
+        return;
       case KIND.select:
         to.byte(CONTROL.select);
         return;
@@ -186,6 +201,12 @@ export class Expr {
   get localIndex(): number {
     assert(this.#kind === KIND.local, "not a local");
     return this.#op;
+  }
+
+  /** Writes what names this local, after the opcode of an assignment. */
+  writeIndex(to: ByteWriter): void {
+    if (this.#kind === KIND.hole) to.hole(Number(this.#value) & 0xff, Number(this.#value) >>> 8);
+    else to.unsigned(this.localIndex);
   }
 
   #unary(row: OpcodeRow, type: ValueType = this.type): Expr {
@@ -299,6 +320,9 @@ export class Expr {
   abs(): Expr {
     return this.#unary(OPS.abs);
   }
+  neg(): Expr {
+    return this.#unary(OPS.neg);
+  }
   copysign(other: Expr): Expr {
     return this.#binary(OPS.copysign, other);
   }
@@ -408,4 +432,21 @@ export function rmw(op: RmwOp, address: Expr, ...operands: Expr[]): Expr {
 /** A call of the function with index `index`. */
 export function call(type: ValueType, index: number, args: readonly Expr[]): Expr {
   return new Expr(type, KIND.call, index, 0, undefined, undefined, undefined, args);
+}
+/**
+ * A call of what table 0 has at `element` (i32), a function of the type with index `typeIndex`. The element is
+ * the last of `args`.
+ */
+export function callIndirect(type: ValueType, typeIndex: number, args: readonly Expr[]): Expr {
+  return new Expr(type, KIND.callIndirect, typeIndex, 0, undefined, undefined, undefined, args);
+}
+/** Code with a hole behind its opcode: a local, a constant, or a call with `args`. For templates. */
+export function hole(
+  type: ValueType,
+  opcode: number,
+  kind: number,
+  value = 0,
+  args: readonly Expr[] = NO_ARGUMENTS,
+): Expr {
+  return new Expr(type, KIND.hole, opcode, kind | (value << 8), undefined, undefined, undefined, args);
 }

@@ -41,7 +41,9 @@ export class FunctionBuilder {
   readonly #hints: { at: number; likely: boolean }[] = [];
   #depth = 0;
 
-  constructor(to: ByteWriter, signature: Signature) {
+  /** `locals`: what {@link local} gives, instead of locals of the function; for recorded code. */
+  constructor(to: ByteWriter, signature: Signature, locals: readonly Expr[] = []) {
+    for (const each of locals) this.#free[each.type].unshift(each);
     this.#to = to;
     this.#start = to.length;
     this.parameters = signature.parameters.map((type, index) => local(type, index));
@@ -83,7 +85,7 @@ export class FunctionBuilder {
     assert(target.type === value.type, "value does not fit the local");
     value.write(this.#to);
     this.#to.byte(CONTROL.localSet);
-    this.#to.unsigned(target.localIndex);
+    target.writeIndex(this.#to);
   }
 
   /** Stores `value` at `address` (i32) + `offset`. */
@@ -100,6 +102,37 @@ export class FunctionBuilder {
     this.#to.byte(PREFIX_ATOMIC);
     this.#to.byte(0x03);
     this.#to.byte(0x00);
+  }
+
+  /** The writer, for code that was recorded elsewhere. */
+  get to(): ByteWriter {
+    return this.#to;
+  }
+  /** Locals of its own. */
+  get localCount(): number {
+    return this.#localTypes.length;
+  }
+  get depth(): number {
+    return this.#depth;
+  }
+  /** Takes over a hint for the code at byte `at`. */
+  addHint(at: number, likely: boolean): void {
+    this.#hints.push({ at: at - this.#start, likely });
+  }
+  /** The hints of recorded code. */
+  get hints(): ReadonlyArray<{ readonly at: number; readonly likely: boolean }> {
+    return this.#hints;
+  }
+  /** Writes `br_if` whose target is left open: a hole of `kind`, with the depth at which it stands. */
+  brIfHole(kind: number, condition: Expr, hint?: Hint): void {
+    condition.write(this.#to);
+    this.#hint(hint);
+    this.#to.byte(CONTROL.brIf);
+    this.#to.hole(kind, this.#depth);
+  }
+  /** Leaves `value` on the stack. */
+  push(value: Expr): void {
+    value.write(this.#to);
   }
 
   /** Evaluates `value` for its effect. */
@@ -124,6 +157,15 @@ export class FunctionBuilder {
       this.#to.byte(CONTROL.else);
       no();
     }
+    this.#close();
+  }
+
+  /** As {@link if}, with the condition on the stack. */
+  ifPushed(yes: () => void): void {
+    this.#to.byte(CONTROL.if);
+    this.#to.byte(BLOCK_VOID);
+    this.#depth++;
+    yes();
     this.#close();
   }
 

@@ -10,7 +10,8 @@ import { FunctionBuilder, type Signature } from "./function-builder.ts";
 import type { ValueType } from "./opcodes.ts";
 
 const SECTION = { custom: 0, type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
-const EXTERN = { function: 0x00, memory: 0x02, global: 0x03 } as const;
+const EXTERN = { function: 0x00, table: 0x01, memory: 0x02, global: 0x03 } as const;
+const FUNCTION_REFERENCES = 0x70;
 const FUNCTION_TYPE = 0x60;
 const MEMORY_SHARED_WITH_MAXIMUM = 0x03;
 
@@ -40,7 +41,8 @@ export class ModuleBuilder {
     this.#code = new ByteWriter(capacity);
   }
 
-  #type(signature: Signature): number {
+  /** Index of the type of functions with `signature`. */
+  typeIndex(signature: Signature): number {
     const key = `${signature.parameters.join()}:${signature.result ?? ""}`;
     const found = this.#types.indexOf(key);
     if (found >= 0) return found;
@@ -62,7 +64,7 @@ export class ModuleBuilder {
     assert(this.#functionTypes.length === 0, "imports are declared before functions");
     this.#import(module, name);
     this.#imports.byte(EXTERN.function);
-    this.#imports.unsigned(this.#type(signature));
+    this.#imports.unsigned(this.typeIndex(signature));
     return { index: this.#importedFunctions++, signature };
   }
 
@@ -75,6 +77,15 @@ export class ModuleBuilder {
     this.#imports.unsigned(maximum);
   }
 
+  /** Imports a table of functions, table 0. */
+  importTable(module: string, name: string): void {
+    this.#import(module, name);
+    this.#imports.byte(EXTERN.table);
+    this.#imports.byte(FUNCTION_REFERENCES);
+    this.#imports.byte(0);
+    this.#imports.unsigned(0);
+  }
+
   /** Imports an immutable global; returns its index. */
   importGlobal(module: string, name: string, type: ValueType): number {
     this.#import(module, name);
@@ -85,7 +96,7 @@ export class ModuleBuilder {
   }
 
   declare(signature: Signature): FunctionReference {
-    this.#functionTypes.push(this.#type(signature));
+    this.#functionTypes.push(this.typeIndex(signature));
     return { index: this.#importedFunctions + this.#functionTypes.length - 1, signature };
   }
 

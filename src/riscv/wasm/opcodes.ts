@@ -22,6 +22,7 @@ export const CONTROL = {
   brTable: 0x0e,
   return: 0x0f,
   call: 0x10,
+  callIndirect: 0x11,
   drop: 0x1a,
   select: 0x1b,
   localGet: 0x20,
@@ -60,6 +61,7 @@ export type LoadOp = (typeof LOAD)[keyof typeof LOAD];
 export const STORE = {
   i32: 0x36,
   i64: 0x37,
+  f64: 0x39,
   i32Low8: 0x3a,
   i32Low16: 0x3b,
   i64Low8: 0x3c,
@@ -108,6 +110,7 @@ export function accessLog2(op: LoadOp | StoreOp): 0 | 1 | 2 | 3 {
     case LOAD.f64:
     case LOAD.atomicI64:
     case STORE.i64:
+    case STORE.f64:
       return 3;
     default:
       return 2;

@@ -1,0 +1,366 @@
+/**
+ * The region translator's side of the instruction table: what a row means, recorded with holes for its
+ * operands (region-template.ts). Registers are WebAssembly locals, integer ones i64, floating-point ones f64.
+ *
+ * Of a control transfer only what its condition or its target is computed from is recorded: `branch` leaves
+ * the condition on the stack, `jump` the target in a local. The rest is region-function.ts's business.
+ */
+import {
+  ACCESS,
+  LEAF_READ,
+  LEAF_WRITE,
+  REG_FFLAGS,
+  REG_FRM,
+  REG_RESERVATION,
+  REG_RESERVED_VALUE,
+  REG_SCRATCH,
+} from "../base/hart-abi.ts";
+import type { CsrOperation, Emitter, HelperName, Instruction } from "./isa.ts";
+import { FIXED } from "./region-locals.ts";
+import { constantHole, HOLE, record, recordedCall, registerHole, type Template, VARIANT } from "./region-template.ts";
+import { forbidden, VA_HIGH } from "./tier0-memory.ts";
+import { asBits, asFloat, type Binary, BINARY32, BINARY64, FLAG, isOrdinary } from "./softfloat.ts";
+import { type Expr, f64, i32, i64, load, rmw } from "./wasm/expression.ts";
+import type { FunctionBuilder } from "./wasm/function-builder.ts";
+import {
+  accessLog2,
+  F64,
+  I32,
+  I64,
+  LOAD,
+  type LoadOp,
+  RMW,
+  type RmwOp,
+  STORE,
+  type StoreOp,
+  type ValueType,
+} from "./wasm/opcodes.ts";
+
+const { regs, root, target, offset, native } = FIXED;
+
+/** What the local `native` says. */
+export function nativeOf(): Expr {
+  return load(LOAD.i32, regs, REG_FRM)
+    .eqz()
+    .and(load(LOAD.i32, regs, REG_FFLAGS));
+}
+
+/** fsgnj.d, fsgnjn.d and fsgnjx.d of one register: a move, a negation, the absolute value. */
+export function recordSign(f: FunctionBuilder, row: Instruction): boolean {
+  const x = registerHole(F64, HOLE.fs1);
+  const value = { "fsgnj.d": x, "fsgnjn.d": x.neg(), "fsgnjx.d": x.abs() }[row.name];
+  if (value === undefined) return false;
+  f.set(registerHole(F64, HOLE.fd), value);
+  return true;
+}
+
+/** The table's entry for `va`, from the read or the write array. */
+function entryOf(va: Expr, array: number): Expr {
+  const leaf = load(LOAD.i32, root.add(va.shrU(22).wrap().and(0xfffc)));
+  return load(LOAD.i32, leaf.add(va.shrU(10).wrap().and(0x3ffc)), array);
+}
+
+const isNotZero = (value: Expr): Expr => value.eqz().eqz();
+
+/**
+ * The check of a group of accesses: sets the group's base to the physical address that its base register has,
+ * or to 0 if its accesses do not lie on one page that allows them.
+ */
+export const groupCheck = (array: number): Template =>
+  record((f) => {
+    const base = registerHole(I64, HOLE.rs1);
+    const low = f.let(base.add(constantHole(I64, HOLE.low)));
+    const entry = f.let(entryOf(low, array));
+    const high = base.add(constantHole(I64, HOLE.high));
+    const bad = low
+      .xor(high)
+      .and(-4096)
+      .or(low.and(VA_HIGH))
+      .or(base.and(constantHole(I64, HOLE.mask)))
+      .or(entry.and(0xfff).extendU());
+    f.set(registerHole(I32, HOLE.base), bad.eqz().select(entry.add(base.wrap()), i32(0)));
+  });
+
+/** Records one row. */
+export class RegionEmitter implements Emitter {
+  readonly f: FunctionBuilder;
+  readonly #row: Instruction;
+  readonly #variant: number;
+
+  constructor(f: FunctionBuilder, row: Instruction, variant: number) {
+    this.f = f;
+    this.#row = row;
+    this.#variant = variant;
+  }
+
+  #is(variant: number): boolean {
+    return (this.#variant & variant) !== 0;
+  }
+  regs(): Expr {
+    return regs;
+  }
+  rs1(): Expr {
+    return this.#is(VARIANT.rs10) ? i64(0) : registerHole(I64, HOLE.rs1);
+  }
+  rs2(): Expr {
+    return this.#is(VARIANT.rs20) ? i64(0) : registerHole(I64, HOLE.rs2);
+  }
+  setRd(value: Expr): void {
+    if (this.#is(VARIANT.rd0)) this.f.drop(value);
+    else this.f.set(registerHole(I64, HOLE.rd), value);
+  }
+  imm(): Expr {
+    return constantHole(I64, HOLE.imm);
+  }
+  pc(): Expr {
+    return constantHole(I64, HOLE.pc);
+  }
+  next(): Expr {
+    return constantHole(I64, HOLE.next);
+  }
+  fs1(): Expr {
+    return registerHole(F64, HOLE.fs1).asI64();
+  }
+  fs2(): Expr {
+    return registerHole(F64, HOLE.fs2).asI64();
+  }
+  fs3(): Expr {
+    return registerHole(F64, HOLE.fs3).asI64();
+  }
+  setFd(value: Expr): void {
+    this.f.set(registerHole(F64, HOLE.fd), value.asF64());
+  }
+
+  /** Leaves the instruction to tier 0 if `condition`; nothing must have been done yet. */
+  #leaveIf(condition: Expr): void {
+    this.f.brIfHole(HOLE.leave, condition, "unlikely");
+  }
+  #setOffset(): void {
+    this.f.set(offset, constantHole(I32, HOLE.offset));
+  }
+  #call(name: string, result: ValueType, ...args: Expr[]): Expr {
+    return recordedCall(name, result, args);
+  }
+
+  roundingMode(): Expr {
+    if (!this.#is(VARIANT.dynamic)) return constantHole(I32, HOLE.rm);
+    // The native path needs no mode; the other one asks below.
+    if (this.#arithmetic() !== undefined) return i32(0);
+    return this.#dynamicMode();
+  }
+
+  #dynamicMode(): Expr {
+    const mode = this.f.let(load(LOAD.i32, regs, REG_FRM));
+    this.#setOffset();
+    this.#leaveIf(mode.gtU(4));
+    return mode;
+  }
+
+  /** The row's arithmetic, if the engine has it and the rounding mode is the dynamic one. */
+  #arithmetic(): "add" | "sub" | "mul" | "div" | "sqrt" | undefined {
+    const name = /^f(add|sub|mul|div|sqrt)\.[sd]$/.exec(this.#row.name)?.[1];
+    return this.#is(VARIANT.dynamic) ? (name as "add" | undefined) : undefined;
+  }
+
+  helper(name: HelperName, ...args: Expr[]): Expr {
+    const binary = name.startsWith("f32") ? BINARY32 : BINARY64;
+    const [, , x] = args;
+    if (this.#arithmetic() !== undefined) return this.#native(binary, name, args);
+    if (/_(eq|lt|le)$/.test(name)) return this.#compare(binary, name, args);
+    // 32-bit integers are doubles exactly.
+    if (/^fcvt\.d\.wu?$/.test(this.#row.name)) return x!.convertS(F64).asI64();
+    if (/^f64_to_[wl]$/.test(name) && this.#is(VARIANT.towardsZero)) return this.#truncate(name, args);
+    return this.#call(name, resultOf(name), ...args);
+  }
+
+  /** The engine's operation, if it must be right (softfloat.ts), else the exact one. */
+  #native(binary: Binary, name: HelperName, [, , a, b]: Expr[]): Expr {
+    const { f } = this;
+    const operation = this.#arithmetic()!;
+    const x = f.let(asFloat(binary, a!));
+    const y = b === undefined ? undefined : f.let(asFloat(binary, b));
+    const result = f.let(operation === "sqrt" ? x.sqrt() : x[operation](y!));
+    const bits = f.let(asBits(binary, result));
+    f.if(
+      native.and(isOrdinary(binary, bits)).eqz(),
+      () => {
+        const mode = this.#dynamicMode();
+        const operands = [asBits(binary, x), ...(y === undefined ? [] : [asBits(binary, y)])];
+        f.set(bits, this.#call(name, binary.bits, regs, mode, ...operands));
+        f.set(native, nativeOf());
+        f.set(result, asFloat(binary, bits));
+      },
+      undefined,
+      "unlikely",
+    );
+    return asBits(binary, result);
+  }
+
+  #compare(binary: Binary, name: HelperName, [, a, b]: Expr[]): Expr {
+    const { f } = this;
+    const x = f.let(asFloat(binary, a!));
+    const y = f.let(asFloat(binary, b!));
+    const operation = name.slice(4) as "eq" | "lt" | "le";
+    const result = f.let(x[operation](y));
+    const isOrdered = operation === "eq" ? x.eq(x).and(y.eq(y)) : x.lt(y).or(x.ge(y));
+    f.if(
+      isOrdered.eqz(),
+      () => f.set(result, this.#call(name, I32, regs, asBits(binary, x), asBits(binary, y))),
+      undefined,
+      "unlikely",
+    );
+    return result;
+  }
+
+  /** A double cut off to an integer, if it is in range and either exact or NX has accrued. */
+  #truncate(name: HelperName, [, mode, a]: Expr[]): Expr {
+    const { f } = this;
+    const x = f.let(a!.asF64());
+    const whole = f.let(x.trunc());
+    const result = f.local(I64);
+    const isQuiet = whole.eq(x).or(load(LOAD.i32, regs, REG_FFLAGS).and(FLAG.NX));
+    f.if(
+      whole
+        .abs()
+        .lt(f64(name.endsWith("w") ? 2 ** 31 : 2 ** 63))
+        .and(isQuiet),
+      () => f.set(result, whole.truncS()),
+      () => f.set(result, this.#call(name, I64, regs, mode!, x.asI64())),
+    );
+    return result;
+  }
+
+  load(op: LoadOp, address: Expr): Expr {
+    const { f } = this;
+    const size = 1 << accessLog2(op);
+    const pa = f.local(I32);
+    const slow = (va: Expr): void => {
+      this.#setOffset();
+      this.#leaveIf(this.#call("load_peek", I32, regs, i64(0), va, i32(size)));
+      f.set(pa, regs.add(REG_SCRATCH));
+    };
+    if (this.#is(VARIANT.grouped)) {
+      const base = registerHole(I32, HOLE.base);
+      f.if(
+        base.eqz(),
+        () => slow(address),
+        () => f.set(pa, base.add(constantHole(I32, HOLE.displacement))),
+        "unlikely",
+      );
+      return load(op, pa);
+    }
+    const va = f.let(address);
+    const entry = f.let(entryOf(va, LEAF_READ));
+    f.set(pa, entry.add(va.wrap()));
+    f.if(isNotZero(forbidden(entry, va, size)), () => slow(va), undefined, "unlikely");
+    return load(op, pa);
+  }
+
+  store(op: StoreOp, address: Expr, value: Expr): void {
+    const { f } = this;
+    const size = 1 << accessLog2(op);
+    const slow = (va: Expr): void => {
+      this.#setOffset();
+      this.#leaveIf(this.#call("store_peek", I32, regs, i64(0), va, i32(size), value));
+    };
+    if (this.#is(VARIANT.grouped)) {
+      const base = registerHole(I32, HOLE.base);
+      f.if(
+        base.eqz(),
+        () => slow(address),
+        () => f.store(op, base.add(constantHole(I32, HOLE.displacement)), value),
+        "unlikely",
+      );
+      return;
+    }
+    const va = f.let(address);
+    const entry = f.let(entryOf(va, LEAF_WRITE));
+    f.if(
+      isNotZero(forbidden(entry, va, size)),
+      () => slow(va),
+      () => f.store(op, entry.add(va.wrap()), value),
+      "unlikely",
+    );
+  }
+
+  /** What is misaligned or not there is for tier 0. */
+  #aligned(log2: 2 | 3, va: Expr, kind: typeof ACCESS.READ | typeof ACCESS.WRITE): Expr {
+    const entry = this.f.let(entryOf(va, kind === ACCESS.READ ? LEAF_READ : LEAF_WRITE));
+    this.#setOffset();
+    this.#leaveIf(isNotZero(forbidden(entry, va, 1 << log2)));
+    return entry.add(va.wrap());
+  }
+
+  atomicAddress(log2: 2 | 3, address: Expr): Expr {
+    return this.f.let(this.#aligned(log2, this.f.let(address), ACCESS.WRITE));
+  }
+
+  rmw(op: RmwOp, address: Expr, ...args: Expr[]): Expr {
+    return rmw(op, address, ...args);
+  }
+
+  loadReserved(log2: 2 | 3, address: Expr): Expr {
+    const { f } = this;
+    const va = f.let(address);
+    const pa = this.#aligned(log2, va, ACCESS.READ);
+    const value = f.let(log2 === 2 ? load(LOAD.atomicI32, pa).extendS() : load(LOAD.atomicI64, pa));
+    f.store(STORE.i64, regs, va, REG_RESERVATION);
+    f.store(STORE.i64, regs, value, REG_RESERVED_VALUE);
+    return value;
+  }
+
+  storeConditional(log2: 2 | 3, address: Expr, value: Expr): Expr {
+    const { f } = this;
+    const va = f.let(address);
+    const pa = f.let(this.#aligned(log2, va, ACCESS.WRITE));
+    const failed = f.let(i64(1));
+    const seen = f.let(load(LOAD.i64, regs, REG_RESERVED_VALUE));
+    f.if(load(LOAD.i64, regs, REG_RESERVATION).eq(va), () => {
+      const exchanged =
+        log2 === 2
+          ? rmw(RMW.cmpxchg, pa, seen.wrap(), value.wrap()).ne(seen.wrap())
+          : rmw(RMW.cmpxchg, pa, seen, value).ne(seen);
+      f.set(failed, exchanged.extendU());
+    });
+    f.store(STORE.i64, regs, i64(-1), REG_RESERVATION);
+    return failed;
+  }
+
+  branch(condition: Expr): void {
+    this.f.push(condition);
+  }
+  /** A jal's target is known. */
+  jump(to: Expr): void {
+    if (this.#row.name === "jalr") this.f.set(target, to);
+  }
+  ecall(): void {
+    // Nothing is computed.
+  }
+  fence(): void {
+    this.f.atomicFence();
+  }
+  /** Of fflags: the others are for tier 0. */
+  csr(operation: CsrOperation): void {
+    const { f } = this;
+    const old = f.let(load(LOAD.i32, regs, REG_FFLAGS));
+    if (operation === "write") {
+      f.store(STORE.i32, regs, this.rs1().wrap().and(31), REG_FFLAGS);
+      f.set(native, nativeOf());
+    }
+    this.setRd(old.extendU());
+  }
+  // A block ends before these (region-graph.ts).
+  fenceI(): void {
+    this.f.unreachable();
+  }
+  ebreak(): void {
+    this.f.unreachable();
+  }
+}
+
+/** The type of a helper's result. */
+function resultOf(name: HelperName): ValueType {
+  if (name.startsWith("mulh") || name.includes("_to_") || name === "f64_from_f32") return I64;
+  if (/_(eq|lt|le|class)$/.test(name) || name.startsWith("f32")) return I32;
+  return I64;
+}

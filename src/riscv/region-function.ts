@@ -1,0 +1,510 @@
+/**
+ * The code of one region: blocks structured by dominators, as Ramsey describes it ("Beyond Relooper", 2022).
+ *
+ *     load what is live at the entry
+ *     loop root                        goes round for edges into a block that does not dominate their source
+ *       block … block
+ *         br_table entry
+ *       end  code of an entry …  end
+ *
+ * A block's code:
+ *
+ *     block stub 0 … block stub n      one for each set of dirty registers at a step that may leave
+ *       budget, interrupt              if a taken transfer may lead here
+ *       the steps
+ *       br behind the stubs
+ *     end  spill  …  end  spill  return
+ *     the transfer at its end
+ *
+ * Dirty registers only become more within a block, so each stub spills what it has more than the next and
+ * runs into it.
+ */
+import {
+  EXIT,
+  HART_CODE_TAG,
+  HART_INTERRUPT,
+  LEAF_READ,
+  LEAF_WRITE,
+  REG_BUDGET,
+  REG_PC,
+} from "../base/hart-abi.ts";
+import { immediate, rd, rs1, rs2, rs3 } from "./decode.ts";
+import { callRegion, exitValue, INTERNAL_EXIT } from "./dispatcher.ts";
+import type { CallByName } from "./helpers.ts";
+import type { Instruction } from "./isa.ts";
+import { ENTRY, isCacheable, jumpCacheEntry, jumpCacheEntryOf, tagOf } from "./jump-cache.ts";
+import { type Group, groupAccesses } from "./region-accesses.ts";
+import { groupCheck, nativeOf, recordSign, RegionEmitter } from "./region-emitter.ts";
+import { analyse, dominates, type Flow, type Node } from "./region-flow.ts";
+import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
+import { FIXED, RegionLocals } from "./region-locals.ts";
+import { type Filling, instantiate, type Template, templateOf, VARIANT } from "./region-template.ts";
+import { type Expr, i32, i64, load } from "./wasm/expression.ts";
+import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
+import { LOAD, STORE } from "./wasm/opcodes.ts";
+
+const { regs, hart, entry: entryNumber, depth, budget, offset, why, native, target: jumpTarget } = FIXED;
+const union = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x | b.x, f: a.f | b.f });
+
+/** What the writer needs of the module that the region is in. */
+export interface RegionTarget {
+  readonly call: CallByName;
+  readonly importIndex: (name: string) => number;
+  readonly regionType: number;
+}
+
+/** Where a region can be entered: pcs, by number of the entry. */
+export type Entries = readonly number[];
+
+/** Emits the region of `blocks` that begins at `start`. */
+export function emitRegion(
+  f: FunctionBuilder,
+  target: RegionTarget,
+  blocks: ReadonlyMap<number, Block>,
+  start: number,
+): Entries {
+  const flow = analyse(blocks, start);
+  new RegionWriter(f, target, flow, start).write();
+  return flow.entries.filter((node) => node !== flow.elsewhere).map(({ block }) => block!.pc);
+}
+
+/** Whether the step may have to be left to tier 0. */
+const leaves = new Map<Instruction, "always" | "dynamic" | "never">();
+
+function mayLeave({ row, word }: Step): boolean {
+  let found = leaves.get(row);
+  if (found === undefined) {
+    const { operands } = row.format;
+    const accesses = operands.includes("base") || (operands.includes("mem") && row.name !== "jalr");
+    found = accesses ? "always" : row.rounds ? "dynamic" : "never";
+    leaves.set(row, found);
+  }
+  return found === "always" || (found === "dynamic" && ((word >>> 12) & 7) === 7);
+}
+
+function emitRow(f: FunctionBuilder, row: Instruction, variant: number): void {
+  if ((variant & VARIANT.same) !== 0 && recordSign(f, row)) return;
+  row.emit(new RegionEmitter(f, row, variant));
+}
+
+const checks: { read?: Template; write?: Template } = {};
+
+class RegionWriter {
+  readonly #f: FunctionBuilder;
+  readonly #target: RegionTarget;
+  readonly #flow: Flow;
+  readonly #base: number;
+  readonly #locals: RegionLocals;
+  readonly #fill: Filling;
+  readonly #byPc = new Map<number, Node>();
+  readonly #labels = new Map<Node, Label>();
+  readonly #loops = new Map<Node, Label>();
+  readonly #hasArithmetic: boolean;
+  #rootLoop: Label | undefined;
+  /** Lowest and highest target of indirect jumps within the region. */
+  #lowest = 0;
+  #highest = 0;
+  /** The node whose code is written. */
+  #node: Node;
+  /** Dirty registers where code is written. */
+  #dirty: RegisterSet = NO_REGISTERS;
+
+  constructor(f: FunctionBuilder, target: RegionTarget, flow: Flow, base: number) {
+    this.#f = f;
+    this.#target = target;
+    this.#flow = flow;
+    this.#base = base;
+    this.#locals = new RegionLocals(f);
+    this.#node = flow.root;
+    for (const node of flow.nodes) if (node.block !== undefined) this.#byPc.set(node.block.pc, node);
+    this.#hasArithmetic = flow.nodes.some((node) => node.block?.steps.some(({ row }) => row.rounds));
+    const targets = flow.nodes.flatMap((node) => node.block?.targets ?? []);
+    this.#lowest = Math.min(...targets);
+    this.#highest = Math.max(...targets);
+    this.#fill = {
+      locals: this.#locals,
+      importIndex: target.importIndex,
+      rd: 0,
+      rs1: 0,
+      rs2: 0,
+      rs3: 0,
+      imm: 0,
+      pc: 0,
+      next: 0,
+      offset: 0,
+      rm: 0,
+      base: 0,
+      displacement: 0,
+      low: 0,
+      high: 0,
+      mask: 0,
+      leave: undefined,
+    };
+  }
+
+  write(): void {
+    const f = this.#f;
+    const { entries, root } = this.#flow;
+    const locals = this.#locals;
+    f.set(budget, load(LOAD.i32, regs, REG_BUDGET));
+    this.#setNative();
+    const [first, ...others] = entries;
+    if (others.length === 0) {
+      locals.load(first!.live);
+      this.#tree(first!);
+      f.unreachable();
+      return;
+    }
+    let live = NO_REGISTERS;
+    for (const entry of others) live = union(live, entry.live);
+    f.if(
+      entryNumber.eqz(),
+      () => locals.load(first!.live),
+      () => locals.load(live),
+    );
+    f.loop((label) => {
+      this.#rootLoop = label;
+      this.#within(root, [...root.children].reverse(), () => {
+        f.brTable(entryNumber, ...this.#dispatch());
+      });
+    });
+    f.unreachable();
+  }
+
+  /** The labels of the root's dispatch: entries by number, then targets of indirect jumps by address. */
+  #dispatch(): [labels: Label[], otherwise: Label] {
+    const { entries, elsewhere } = this.#flow;
+    const labels = entries.map((entry) => this.#labels.get(entry)!);
+    if (elsewhere === undefined) return [labels, labels[0]!];
+    const otherwise = this.#labels.get(elsewhere)!;
+    for (let pc = this.#lowest; pc <= this.#highest; pc += 2) {
+      const node = this.#byPc.get(pc);
+      labels.push(node !== undefined && node.entry >= 0 ? this.#labels.get(node)! : otherwise);
+    }
+    return [labels, otherwise];
+  }
+
+  /** `node` and all that it dominates. */
+  #tree(node: Node): void {
+    const merges = node.children.filter((child) => child.forwardEdges > 1).reverse();
+    const inside = (): void => this.#within(node, merges, () => this.#code(node));
+    if (!node.isLoop) {
+      inside();
+      return;
+    }
+    this.#f.loop((label) => {
+      this.#loops.set(node, label);
+      inside();
+    });
+  }
+
+  /** The code of a node, with what it dominates and several edges lead to behind it; the last ones first. */
+  #within(node: Node, merges: readonly Node[], code: () => void): void {
+    const [last, ...before] = merges;
+    if (last === undefined) {
+      code();
+      return;
+    }
+    this.#f.block((label) => {
+      this.#labels.set(last, label);
+      this.#within(node, before, code);
+    });
+    this.#tree(last);
+  }
+
+  /** Goes to `to` from the node that is being written. */
+  #goTo(to: Node): void {
+    const from = this.#node;
+    if (to.index <= from.index && dominates(to, from)) this.#f.br(this.#loops.get(to)!);
+    else if (to.index <= from.index) {
+      this.#f.set(entryNumber, i32(to.entry));
+      this.#f.br(this.#rootLoop!);
+    } else if (to.forwardEdges > 1 || to.dominator !== from) this.#f.br(this.#labels.get(to)!);
+    else {
+      const dirty = this.#dirty;
+      this.#tree(to);
+      this.#node = from;
+      this.#dirty = dirty;
+    }
+  }
+
+  #code(node: Node): void {
+    this.#node = node;
+    const block = node.block!;
+    const { steps } = block;
+    if (steps.length === 0) {
+      this.#dirty = node.dirty;
+      this.#leave();
+      return;
+    }
+    const endsWithTransfer = block.ending !== "falls" && block.ending !== "stops";
+    const body = endsWithTransfer ? steps.slice(0, -1) : steps;
+    this.#body(node, body);
+    this.#node = node;
+    if (endsWithTransfer) this.#transfer(block, steps.at(-1)!);
+    else this.#continue(block.next, block.ending === "stops");
+  }
+
+  /** Emits `step`; if tier 0 has to execute it, the code goes to `leave` with the offset set. */
+  #emit(step: Step, leave: Label | undefined, group: Group | undefined): void {
+    const { row, word, pc, length } = step;
+    const fill = this.#fill;
+    fill.rd = rd(word);
+    fill.rs1 = rs1(word);
+    fill.rs2 = rs2(word);
+    fill.rs3 = rs3(word);
+    fill.imm = immediate(row.format.immediate, word);
+    fill.pc = pc;
+    fill.next = pc + length;
+    fill.offset = pc - this.#base;
+    fill.rm = (word >>> 12) & 7;
+    fill.leave = leave;
+    let variant =
+      (fill.rd === 0 ? VARIANT.rd0 : 0) |
+      (fill.rs1 === 0 ? VARIANT.rs10 : 0) |
+      (fill.rs2 === 0 ? VARIANT.rs20 : 0) |
+      (row.rounds && fill.rm === 7 ? VARIANT.dynamic : 0) |
+      (row.rounds && fill.rm === 1 ? VARIANT.towardsZero : 0) |
+      (fill.rs1 === fill.rs2 && row.extension === "D" ? VARIANT.same : 0);
+    if (group !== undefined) {
+      variant |= VARIANT.grouped;
+      if (group.first === step) this.#check(group);
+      fill.base = group.local;
+      fill.displacement = fill.imm;
+    }
+    instantiate(this.#f, templateOf(row, variant, emitRow), fill);
+  }
+
+  /** Checks a group's accesses, and sets its base. */
+  #check(group: Group): void {
+    const fill = this.#fill;
+    group.local = this.#locals.base(fill.rs1);
+    fill.base = group.local;
+    fill.low = group.low;
+    fill.high = group.high;
+    fill.mask = group.mask;
+    const template = group.writes
+      ? (checks.write ??= groupCheck(LEAF_WRITE))
+      : (checks.read ??= groupCheck(LEAF_READ));
+    instantiate(this.#f, template, fill);
+  }
+
+  /** The steps, inside their stubs. */
+  #body(node: Node, steps: readonly Step[]): void {
+    const f = this.#f;
+    const stubs: RegisterSet[] = node.isTarget ? [node.dirty] : [];
+    const stubOf: number[] = [];
+    let dirty = node.dirty;
+    for (const step of steps) {
+      if (mayLeave(step)) {
+        const known = stubs.at(-1);
+        if (known === undefined || known.x !== dirty.x || known.f !== dirty.f) stubs.push(dirty);
+      }
+      stubOf.push(stubs.length - 1);
+      dirty = union(dirty, step.defines);
+    }
+    this.#dirty = dirty;
+    const groups = groupAccesses(steps);
+    const labels: Label[] = [];
+    const emit = (): void => {
+      if (node.isTarget) this.#checkBudget(node, labels[0]!);
+      else if (stubs.length > 0) f.set(why, i32(INTERNAL_EXIT.interpret));
+      for (let i = 0; i < steps.length; i++) this.#emit(steps[i]!, labels[stubOf[i]!], groups[i]);
+    };
+    if (stubs.length === 0) {
+      emit();
+      return;
+    }
+    f.block((behind) => {
+      const open = (index: number): void => {
+        if (index === stubs.length) {
+          emit();
+          f.br(behind);
+          return;
+        }
+        f.block((label) => {
+          labels[index] = label;
+          open(index + 1);
+        });
+        const smaller = stubs[index - 1] ?? NO_REGISTERS;
+        const set = stubs[index]!;
+        this.#locals.spill({ x: set.x & ~smaller.x, f: set.f & ~smaller.f });
+      };
+      open(0);
+      this.#spillBudget();
+      f.store(STORE.i64, regs, offset.extendS().add(this.#base), REG_PC);
+      f.return(why.shl(1).or(1).extendU());
+    });
+  }
+
+  /** Looks whether the engine's arithmetic is right now, in regions that have some. */
+  #setNative(): void {
+    if (this.#hasArithmetic) this.#f.set(native, nativeOf());
+  }
+
+  #spillBudget(): void {
+    this.#f.store(STORE.i32, regs, budget, REG_BUDGET);
+  }
+
+  /** Leaves if the budget is used up or the hart is interrupted. */
+  #checkBudget(node: Node, leave: Label): void {
+    const f = this.#f;
+    f.set(why, i32(INTERNAL_EXIT.interpret));
+    const interrupt = (): Expr => load(LOAD.atomicI32, hart, HART_INTERRUPT);
+    const bound = node.isLoop || node.entry >= 0 ? i32(0).sub(interrupt()).shrU(1) : i32(0);
+    f.if(
+      budget.le(bound),
+      () => {
+        f.set(offset, i32(node.block!.pc - this.#base));
+        f.set(why, budget.le(0).select(i32(EXIT.BUDGET), i32(EXIT.INTERRUPT)));
+        f.br(leave);
+      },
+      undefined,
+      "unlikely",
+    );
+  }
+
+  /** Goes on at `pc`, inside the region or outside; `stops`: tier 0 has to execute what is there. */
+  #continue(pc: number, stops = false): void {
+    const to = this.#byPc.get(pc);
+    if (to !== undefined && !stops) {
+      this.#goTo(to);
+      return;
+    }
+    this.#locals.spill(this.#dirty);
+    this.#spillBudget();
+    if (stops) {
+      this.#f.store(STORE.i64, regs, i64(pc), REG_PC);
+      this.#f.return(i64(exitValue(INTERNAL_EXIT.interpret)));
+    } else this.#f.return(i64(pc));
+  }
+
+  #count(): void {
+    this.#f.set(budget, budget.sub(1));
+  }
+
+  /** The transfer at the end of a block. */
+  #transfer(block: Block, last: Step): void {
+    const f = this.#f;
+    this.#dirty = union(this.#dirty, last.defines);
+    this.#emit(last, undefined, undefined);
+    if (block.ending === "traps") {
+      this.#trap();
+      return;
+    }
+    if (block.ending === "branches") {
+      const node = this.#node;
+      const dirty = this.#dirty;
+      f.ifPushed(() => {
+        this.#count();
+        this.#continue(block.target);
+      });
+      this.#node = node;
+      this.#dirty = dirty;
+      this.#continue(block.next);
+      return;
+    }
+    this.#count();
+    if (block.ending === "jumps") {
+      this.#continue(block.target);
+      return;
+    }
+    if (block.ending === "calls") {
+      this.#spillAll();
+      this.#callTo(block);
+    } else if (this.#node.indirect.length > 0) {
+      // What lies below the lowest target wraps round to a number that is larger than any.
+      const slot = jumpTarget.sub(this.#lowest).shrU(1);
+      const slots = (this.#highest - this.#lowest) / 2 + 1;
+      const first = this.#flow.entries.length;
+      f.set(entryNumber, slot.ltU(slots).select(slot.wrap().add(first), i32(first + slots)));
+      f.br(this.#rootLoop!);
+    } else if (rs1(last.word) === 1) {
+      // ra holds return addresses by convention (unprivileged specification, table 3).
+      this.#spillAll();
+      f.return(jumpTarget);
+    } else this.#leave();
+  }
+
+  #spillAll(): void {
+    this.#locals.spill(this.#dirty);
+    this.#spillBudget();
+  }
+
+  /** Leaves for the target of an indirect jump. */
+  #leave(): void {
+    const f = this.#f;
+    this.#spillAll();
+    this.#enter(-1, (value) => f.return(value));
+    f.return(jumpTarget);
+  }
+
+  /** A guest call: it comes back to the return address, or it does not, and then neither does this region. */
+  #callTo(block: Block): void {
+    const f = this.#f;
+    const after = this.#node.after;
+    this.#enter(block.target, (value) => {
+      if (after !== undefined) {
+        f.if(value.eq(i64(block.next)), () => this.#resume(after), undefined, "likely");
+      }
+      f.return(value);
+    });
+    f.return(block.target >= 0 ? i64(block.target) : jumpTarget);
+  }
+
+  /** Calls the region for `pc` (−1: for the target of jalr), if the jump cache has one and depth is left. */
+  #enter(pc: number, then: (value: Expr) => void): void {
+    const f = this.#f;
+    const known = pc >= 0;
+    f.if(known ? depth : isCacheable(jumpTarget).and(depth.ne(0)), () =>
+      f.scoped(() => {
+        const entry = f.let(known ? jumpCacheEntryOf(hart, pc) : jumpCacheEntry(hart, jumpTarget));
+        f.if(
+          load(LOAD.i64, entry, ENTRY.tag).eq(tagOf(hart, known ? i64(pc) : jumpTarget)),
+          () => {
+            const value = f.let(callRegion(this.#target.regionType, regs, hart, entry, depth.sub(1)));
+            then(value);
+          },
+          undefined,
+          "likely",
+        );
+      }),
+    );
+  }
+
+  /** Goes on at the return address of a call or behind a trap: anything may have changed. */
+  #resume(after: Node): void {
+    const f = this.#f;
+    const node = this.#node;
+    const dirty = this.#dirty;
+    this.#locals.load(after.live);
+    f.set(budget, load(LOAD.i32, regs, REG_BUDGET));
+    this.#setNative();
+    this.#dirty = NO_REGISTERS;
+    // A return address is an entry, so there is a label for it or the root's dispatch.
+    if (after.index > node.index) f.br(this.#labels.get(after)!);
+    else if (dominates(after, node)) f.br(this.#loops.get(after)!);
+    else {
+      f.set(entryNumber, i32(after.entry));
+      f.br(this.#rootLoop!);
+    }
+    this.#node = node;
+    this.#dirty = dirty;
+  }
+
+  #trap(): void {
+    const f = this.#f;
+    const { block, after } = this.#node;
+    const pc = block!.next - 4;
+    this.#locals.spill(this.#dirty);
+    this.#spillBudget();
+    f.store(STORE.i64, regs, i64(pc), REG_PC);
+    const tag = f.let(load(LOAD.i64, hart, HART_CODE_TAG));
+    f.if(this.#target.call("syscall", regs), () => f.return(i64(exitValue(EXIT.LEFT))));
+    if (after !== undefined) {
+      const isHere = load(LOAD.i64, regs, REG_PC).eq(i64(block!.next));
+      f.if(isHere.and(load(LOAD.i64, hart, HART_CODE_TAG).eq(tag)), () => this.#resume(after));
+    }
+    f.return(load(LOAD.i64, regs, REG_PC));
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Recorded code: what a row emits, once for each way in which its operands may lie, with holes where operands
+ * belong. A region is put together by copying bytes and filling holes, which takes a tenth of the time that
+ * building and writing expressions takes.
+ */
+import { assert } from "../base/assert.ts";
+import type { Instruction } from "./isa.ts";
+import { type RegionLocals, SCRATCH_TYPES } from "./region-locals.ts";
+import { ByteWriter, type Hole } from "./wasm/bytes.ts";
+import { type Expr, hole } from "./wasm/expression.ts";
+import { FunctionBuilder, type Label } from "./wasm/function-builder.ts";
+import { CONTROL, type F64, I32, type I64, type ValueType } from "./wasm/opcodes.ts";
+
+/** What is to be filled in; a number with some says more. */
+export const HOLE = {
+  /** Index of the local of: scratch (its number), */
+  scratch: 0,
+  /** the registers that the word names, */
+  rd: 1,
+  rs1: 2,
+  rs2: 3,
+  fd: 4,
+  fs1: 5,
+  fs2: 6,
+  fs3: 7,
+  /** the physical base of a group of accesses. */
+  base: 8,
+  /** Constants: immediate, pc, pc of the next instruction, bytes from the region's start, rounding mode. */
+  imm: 9,
+  pc: 10,
+  next: 11,
+  offset: 12,
+  rm: 13,
+  /** Offset of an access from its group's base. */
+  displacement: 14,
+  /** Of a group's check: lowest and highest byte from the base, and what must be 0 in the base. */
+  low: 15,
+  high: 16,
+  mask: 17,
+  /** How far out the place is that leaves the region (the depth where it stands). */
+  leave: 18,
+  /** Index of an imported function (its number among the names). */
+  call: 19,
+} as const;
+
+/** Names of functions that templates call; their numbers are the places. */
+const callNames: string[] = [];
+
+export function calledName(number: number): string {
+  return callNames[number]!;
+}
+
+/** A call in recorded code. */
+export function recordedCall(name: string, result: ValueType, args: readonly Expr[]): Expr {
+  let number = callNames.indexOf(name);
+  if (number < 0) number = callNames.push(name) - 1;
+  return hole(result, CONTROL.call, HOLE.call, number, args);
+}
+
+export const registerHole = (type: typeof I32 | typeof I64 | typeof F64, kind: number): Expr =>
+  hole(type, CONTROL.localGet, kind);
+export const constantHole = (type: typeof I32 | typeof I64, kind: number): Expr =>
+  hole(type, type === I32 ? CONTROL.i32Const : CONTROL.i64Const, kind);
+
+const SCRATCH: readonly Expr[] = SCRATCH_TYPES.map((type, number) =>
+  hole(type, CONTROL.localGet, HOLE.scratch, number),
+);
+
+export interface Template {
+  readonly bytes: Uint8Array;
+  readonly holes: readonly Hole[];
+  readonly hints: ReadonlyArray<{ readonly at: number; readonly likely: boolean }>;
+}
+
+/** Records what `body` emits. */
+export function record(body: (f: FunctionBuilder) => void): Template {
+  const to = new ByteWriter(256);
+  const holes: Hole[] = [];
+  to.recordHoles(holes);
+  const f = new FunctionBuilder(to, { parameters: [], result: undefined }, SCRATCH);
+  body(f);
+  assert(f.depth === 0 && f.localCount === 0, "recorded code has scratch enough");
+  return { bytes: to.copy(), holes, hints: f.hints };
+}
+
+/** The values of holes, for one place. */
+export interface Filling {
+  readonly locals: RegionLocals;
+  readonly importIndex: (name: string) => number;
+  rd: number;
+  rs1: number;
+  rs2: number;
+  rs3: number;
+  imm: number;
+  pc: number;
+  next: number;
+  offset: number;
+  rm: number;
+  /** Index of the local with a group's base. */
+  base: number;
+  displacement: number;
+  low: number;
+  high: number;
+  mask: number;
+  leave: Label | undefined;
+}
+
+/** Writes `template` with its holes filled. */
+export function instantiate(f: FunctionBuilder, { bytes, holes, hints }: Template, fill: Filling): void {
+  const { to } = f;
+  let from = 0;
+  let hint = 0;
+  for (let i = 0; i < holes.length; i++) {
+    const { at, kind, value } = holes[i]!;
+    for (; hint < hints.length && hints[hint]!.at < at; hint++) {
+      f.addHint(to.length + hints[hint]!.at - from, hints[hint]!.likely);
+    }
+    to.part(bytes, from, at);
+    from = at;
+    switch (kind) {
+      case HOLE.scratch:
+        to.unsigned(fill.locals.scratch(value));
+        break;
+      case HOLE.rd:
+        to.unsigned(fill.locals.x(fill.rd));
+        break;
+      case HOLE.rs1:
+        to.unsigned(fill.locals.x(fill.rs1));
+        break;
+      case HOLE.rs2:
+        to.unsigned(fill.locals.x(fill.rs2));
+        break;
+      case HOLE.fd:
+        to.unsigned(fill.locals.float(fill.rd));
+        break;
+      case HOLE.fs1:
+        to.unsigned(fill.locals.float(fill.rs1));
+        break;
+      case HOLE.fs2:
+        to.unsigned(fill.locals.float(fill.rs2));
+        break;
+      case HOLE.fs3:
+        to.unsigned(fill.locals.float(fill.rs3));
+        break;
+      case HOLE.base:
+        to.unsigned(fill.base);
+        break;
+      case HOLE.imm:
+        to.signed64(fill.imm);
+        break;
+      case HOLE.pc:
+        to.signed64(fill.pc);
+        break;
+      case HOLE.next:
+        to.signed64(fill.next);
+        break;
+      case HOLE.offset:
+        to.signed32(fill.offset);
+        break;
+      case HOLE.rm:
+        to.signed32(fill.rm);
+        break;
+      case HOLE.displacement:
+        to.signed32(fill.displacement);
+        break;
+      case HOLE.low:
+        to.signed64(fill.low);
+        break;
+      case HOLE.high:
+        to.signed64(fill.high);
+        break;
+      case HOLE.mask:
+        to.signed64(fill.mask);
+        break;
+      case HOLE.leave:
+        to.unsigned(f.depth + value - 1 - fill.leave!);
+        break;
+      default:
+        to.unsigned(fill.importIndex(calledName(value)));
+    }
+  }
+  for (; hint < hints.length; hint++) f.addHint(to.length + hints[hint]!.at - from, hints[hint]!.likely);
+  to.part(bytes, from, bytes.length);
+}
+
+/** What makes a row's code differ, beside the values of its holes. */
+export const VARIANT = {
+  /** The destination, a source is x0. */
+  rd0: 1,
+  rs10: 2,
+  rs20: 4,
+  /** The access belongs to a group that has been checked. */
+  grouped: 8,
+  /** The rounding mode is the dynamic one. */
+  dynamic: 16,
+  /** Both sources are one register. */
+  same: 32,
+  /** The rounding mode is fixed, towards zero. */
+  towardsZero: 64,
+} as const;
+const VARIANTS = 128;
+
+const recorded = new Map<Instruction, (Template | undefined)[]>();
+
+/** The code of `row` in a variant; `emit` emits it if it has not been recorded yet. */
+export function templateOf(
+  row: Instruction,
+  variant: number,
+  emit: (f: FunctionBuilder, row: Instruction, variant: number) => void,
+): Template {
+  let templates = recorded.get(row);
+  if (templates === undefined) {
+    templates = Array.from({ length: VARIANTS }, () => undefined);
+    recorded.set(row, templates);
+  }
+  return (templates[variant] ??= record((f) => emit(f, row, variant)));
+}

@@ -1,0 +1,161 @@
+/**
+ * The region translator of one hart: makes regions of code that is often jumped to, takes those that other
+ * harts have made, and fills the jump cache with both (docs/design/translator.md).
+ *
+ * What this object holds is a cache: functions in the hart's table, by region. Everything else is in the code
+ * area and can be used by any other hart.
+ */
+import { HART_CODE_TAG, HART_JUMP_CACHE, REG_PC, REG_ROOT } from "../base/hart-abi.ts";
+import { CodeArea, type RegionOffset } from "./code-area.ts";
+import { CODE_TAG_MAX, JUMP_CACHE_BYTES, jumpCacheOffset, TAG_SHIFT_HIGH } from "./jump-cache.ts";
+import { MappedCode, RegionMaker } from "./region-maker.ts";
+import { instantiateTier0, type Tier0, type Tier0Imports } from "./tier0.ts";
+import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from "../base/webassembly.ts";
+
+/** Transfers to a target, after the first ones, before a region is made for it. */
+const NEXT_COUNT = 200;
+/** Calls of `hot` for a target for which no region can be made: practically never again. */
+const NEVER = 0x3fffffff;
+/** Transfers before it is looked whether a region that was asked for is there, and such looks before it is asked for again. */
+const WAIT_COUNT = 100;
+const ASK_AGAIN = 64;
+const TABLE_START = 64;
+
+export interface TranslatorParts {
+  /** Tier 0 with regions, compiled. */
+  readonly module: WasmModule;
+  readonly imports: Omit<Tier0Imports, "table" | "hot">;
+  /** The code area: pa, bytes, and of how many harts. */
+  readonly area: { readonly at: number; readonly bytes: number; readonly harts: number };
+  /** The hart: its number, and the pa of its block. */
+  readonly index: number;
+  readonly block: number;
+  /** Transfers to a target, after the first ones, before a region is made for it. */
+  readonly nextCount?: number;
+  /** Regions are made by a thread of their own, which takes requests from the code area. */
+  readonly asks?: boolean;
+}
+
+export class Translator {
+  readonly #memory: WasmMemory;
+  readonly #code: MappedCode;
+  readonly #words: Int32Array;
+  readonly #area: CodeArea;
+  readonly #index: number;
+  readonly #table: WasmTable;
+  readonly #tier0: Tier0;
+  readonly #cache: number;
+  readonly #block: number;
+  readonly #elements = new Map<RegionOffset, number>();
+  /** Makes regions here and at once; undefined: they are asked for. */
+  readonly maker: RegionMaker | undefined;
+  readonly #nextCount: number;
+  #nextElement = 1;
+  #tagHigh = 0;
+  #tagGeneration = 0;
+
+  constructor({ module, imports, area, index, block, nextCount, asks }: TranslatorParts) {
+    const { buffer } = imports.memory;
+    this.#memory = imports.memory;
+    this.#code = new MappedCode(buffer);
+    this.#words = this.#code.words;
+    this.#area = new CodeArea(buffer, area.at, area.bytes, area.harts);
+    this.#index = index;
+    this.#nextCount = nextCount ?? NEXT_COUNT;
+    this.maker = asks === true ? undefined : new RegionMaker(this.#code, this.#area);
+    this.#table = new WebAssembly.Table({ initial: TABLE_START, element: "anyfunc" });
+    this.#cache = this.#area.jumpCache(index);
+    this.#block = block;
+    this.#words[(block + HART_JUMP_CACHE) >>> 2] = this.#cache;
+    this.#tier0 = instantiateTier0(module, {
+      ...imports,
+      table: this.#table,
+      hot: (regs) => this.#hot(regs),
+    });
+    // A hart that was here before may have left entries; its functions are gone with it.
+    this.#clearCache();
+    this.setCode(0);
+  }
+
+  run(registers: number, hart: number): number {
+    return this.#tier0.run(registers, hart);
+  }
+
+  /** From now on the code is that of the address space with this stamp. */
+  setCode(stamp: number): void {
+    const unsigned = stamp >>> 0;
+    const generation = Math.floor(unsigned / CODE_TAG_MAX);
+    if (generation !== this.#tagGeneration) {
+      this.#tagGeneration = generation;
+      this.#clearCache();
+    }
+    this.#tagHigh = ((unsigned % CODE_TAG_MAX) + 1) << TAG_SHIFT_HIGH;
+    this.#words[(this.#block + HART_CODE_TAG) >>> 2] = 0;
+    this.#words[(this.#block + HART_CODE_TAG + 4) >>> 2] = this.#tagHigh;
+  }
+
+  #clearCache(): void {
+    this.#words.fill(0, this.#cache >>> 2, (this.#cache + JUMP_CACHE_BYTES) >>> 2);
+  }
+
+  /** A target has been jumped to often: REG_PC of `regs`. */
+  #hot(regs: number): number {
+    const w = this.#words;
+    const at = (regs + REG_PC) >>> 2;
+    const low = w[at]!;
+    const high = w[at + 1]!;
+    const pc = high * 2 ** 32 + (low >>> 0);
+    const entry = (this.#cache + jumpCacheOffset(pc)) >>> 2;
+    const root = w[(regs + REG_ROOT) >>> 2]! >>> 0;
+    const code = this.#code;
+    const found = this.#area.find(pc, code.pageWord(root, pc) >>> 12, (region) =>
+      code.isCurrent(this.#area, root, region),
+    );
+    if (found !== undefined) {
+      this.#fill(entry, low, high, this.#elementOf(found.region), found.number);
+      return 0;
+    }
+    const calls = w[entry + 3]!;
+    w[entry + 3] = calls + 1;
+    if (calls === 0 && this.#nextCount > 0) w[entry + 2] = this.#nextCount;
+    else if (this.maker === undefined) {
+      w[entry + 2] = WAIT_COUNT;
+      if (calls % ASK_AGAIN === 1) this.#area.submit({ hart: this.#index, pc, root });
+    } else {
+      const made = this.maker.make(root, pc, this.#index);
+      if (made === undefined) w[entry + 2] = NEVER;
+      else this.#fill(entry, low, high, this.#elementOf(made), 0);
+    }
+    return 0;
+  }
+
+  #fill(entry: number, low: number, high: number, element: number, number: number): void {
+    const w = this.#words;
+    w[entry] = low;
+    w[entry + 1] = high | this.#tagHigh;
+    w[entry + 2] = element;
+    w[entry + 3] = number;
+  }
+
+  /** Regions that this hart has in its table. */
+  get regions(): number {
+    return this.#elements.size;
+  }
+
+  /** The region's element of the table, which is filled if it is not yet. */
+  #elementOf(region: RegionOffset): number {
+    let element = this.#elements.get(region);
+    if (element !== undefined) return element;
+    const module = new WebAssembly.Module(this.#area.moduleBytes(region));
+    const instance = new WebAssembly.Instance(module, {
+      env: { memory: this.#memory, table: this.#table },
+      tier0: this.#tier0 as unknown as Record<string, unknown>,
+    });
+    element = this.#nextElement++;
+    if (element >= this.#table.length) this.#table.grow(this.#table.length);
+    const name = String(this.#area.functionNumber(region));
+    this.#table.set(element, (instance.exports as Record<string, unknown>)[name]);
+    this.#elements.set(region, element);
+    return element;
+  }
+}
