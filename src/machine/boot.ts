@@ -31,7 +31,13 @@ import { SPAWN_RESULT, type SpawnPayload } from "./host-spawn.ts";
 import { tier0Module } from "./interpreter.ts";
 import { FAULT_BYTES } from "./fault-control.ts";
 import { MachineFaults } from "./faults.ts";
-import { buildSystem, createBuffers, FIRST_HART_SLOT, type SystemBuffers, type SystemOptions } from "./system.ts";
+import {
+  buildSystem,
+  createBuffers,
+  FIRST_HART_SLOT,
+  type SystemBuffers,
+  type SystemOptions,
+} from "./system.ts";
 import { createThread } from "./thread-context.ts";
 import type { ImageGrant } from "./thread-data.ts";
 import { DEFAULT_PATH, environmentOf, resolveUser } from "./user.ts";

@@ -17,7 +17,15 @@ import {
 } from "../base/hart-abi.ts";
 import type { CsrOperation, Emitter, HelperName, Instruction } from "./isa.ts";
 import { FIXED } from "./region-locals.ts";
-import { constantHole, HOLE, record, recordedCall, registerHole, type Template, VARIANT } from "./region-template.ts";
+import {
+  constantHole,
+  HOLE,
+  record,
+  recordedCall,
+  registerHole,
+  type Template,
+  VARIANT,
+} from "./region-template.ts";
 import { forbidden, VA_HIGH } from "./tier0-memory.ts";
 import { asBits, asFloat, type Binary, BINARY32, BINARY64, FLAG, isOrdinary } from "./softfloat.ts";
 import { type Expr, f64, i32, i64, load, rmw } from "./wasm/expression.ts";

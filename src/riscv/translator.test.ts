@@ -17,8 +17,9 @@ const RA = 1;
 const EBREAK: number = assemble("ebreak");
 const li = (rd: number, imm: number): number => assemble("addi", { rd, imm });
 
+const suites = buildSuites(SEED);
 /** Preemptions that are compared. */
-const PREEMPTIONS = 300;
+const PREEMPTIONS = 150;
 
 const regionsOf = (machine: TestMachine): number => machine.translator?.maker?.counts.regions ?? 0;
 
@@ -33,7 +34,7 @@ function machineWith(words: readonly number[], syscall?: () => number): TestMach
 
 /** Where a program is preempted, with the registers there, if its budget is `budgets` in turn. */
 function preemptions(suite: string, tiers: Tiers): string[] {
-  const found = buildSuites(SEED).find(({ name }) => name === suite);
+  const found = suites.find(({ name }) => name === suite);
   assert.ok(found !== undefined);
   const machine = prepare(found.program, tiers);
   const random = seededRandom(7);
