@@ -20,6 +20,7 @@ import { Errno, errno } from "../base/errno.ts";
 import { REG_F, REG_FFLAGS, REG_FRM, REG_RESERVATION, REG_ROOT, REG_X } from "../base/hart-abi.ts";
 import { none } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
+import { forgetCall } from "../kernel/attend.ts";
 import { NO_RESULT, type SystemCall } from "../kernel/call.ts";
 import { signalCondition } from "../kernel/condition.ts";
 import { Credentials } from "../kernel/credentials.ts";
@@ -248,6 +249,8 @@ function becomeProgram(
 ): void {
   const process = Task.process.get(tx, task);
   const exec = execOf(tx, task);
+  // The call ends here: that it had waited for the other threads must not outlive this commit.
+  forgetCall(tx, task);
   resetHandlers(tx, process);
   exchangeSpace(tx, task, process, exec, loaded.space, stack);
   resetRegisters(tx, task, loaded, stack);
