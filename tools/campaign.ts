@@ -22,7 +22,7 @@ import { rowOf } from "../src/linux/table.ts";
 import { setterSites } from "./campaign/setter-sites.ts";
 
 const usage = `usage: node tools/campaign.ts crash-loop [--only TEXT] [--points N] [--kind KIND] [--unreached]
-       node tools/campaign.ts kills [--kills N] [--seed N] [--harts N] [--programs A,B] [--verbose]
+       node tools/campaign.ts kills [--kills N] [--seed N] [--harts N] [--programs A,B] [--minutes N] [--verbose]
        node tools/campaign.ts simulation [--seed N] [--seeds N] [--deaths N] [--harts N] [--programs A,B]
        node tools/campaign.ts baton [--seed N] [--seeds N] [--harts N] [--programs A,B]
 
@@ -38,6 +38,7 @@ kills ends hart threads while they are stopped inside the store hook, under unmo
   --kills N       how many; 1000 if left out
   --seed N        draws the places; 1 if left out
   --harts N       2 if left out
+  --minutes N     ends after so long, however many kills that were; 60 if left out
   --programs A,B  programs of test/guest, run over and over
 
 simulation runs programs in one thread, each seed twice: the traces must be the same.
@@ -161,6 +162,7 @@ async function kills(argv: readonly string[]): Promise<boolean> {
       seed: { type: "string", default: "1" },
       harts: { type: "string", default: "2" },
       programs: { type: "string", default: WORKLOAD },
+      minutes: { type: "string", default: "60" },
       verbose: { type: "boolean", default: false },
     },
   });
@@ -170,6 +172,7 @@ async function kills(argv: readonly string[]): Promise<boolean> {
     seed: wholeNumber("seed", values.seed),
     harts: wholeNumber("harts", values.harts),
     parallel: 2,
+    isOver: () => performance.now() - started > wholeNumber("minutes", values.minutes) * 60_000,
     workload: filesOf(values.programs).map((program) => ({ ...program, args: [] })),
     onKill: (kill, number) => {
       if (values.verbose) console.log(`${number}: ${kill.point} ${kill.site} ${kill.death ?? ""}`);
@@ -190,7 +193,8 @@ async function kills(argv: readonly string[]): Promise<boolean> {
   for (const { invariant, text } of report.violations.slice(0, 20)) console.log(`${invariant}: ${text}`);
   console.log(
     `\n${report.kills.length} kills, ${report.programs} programs run, ${report.wrong.length} of them wrong, ` +
-      `${report.violations.length} violations, ${report.crashes} failures by a bug, ${report.accidents} harts ended by one, ` +
+      `${report.violations.length} violations, frames in use ${report.frames.join(" before and ")} after, ` +
+      ` ${report.crashes} failures by a bug, ${report.accidents} harts ended by one, ` +
       `${((performance.now() - started) / 1000).toFixed(0)} s`,
   );
   return report.wrong.length === 0 && report.violations.length === 0;

@@ -19,7 +19,7 @@ import { next, prepend, remove } from "../heap/list.ts";
 import type { Transaction, TransactionHook } from "../heap/transaction.ts";
 import type { Translated } from "../kernel/hart.ts";
 import { low, pc, X } from "../kernel/registers.ts";
-import { type HartDeath as HartFate, recoverHart } from "../kernel/recovery.ts";
+import { recoverHart } from "../kernel/recovery.ts";
 import { abandonHart, Hart, nextDeadline, Scheduler, schedulerOf } from "../kernel/scheduler.ts";
 import { Process, RUN, Task } from "../kernel/task.ts";
 import type { Tier0 } from "../riscv/tier0.ts";
@@ -233,13 +233,11 @@ export class Driver {
         }
         if (!(error instanceof HartDeath)) throw error;
         assert(++deaths < 10, "a hart dies again and again");
-        const current = Hart.current.get(this.#tx, this.hart.hart) as Task;
+        const current = this.#undo();
         if (current !== 0) victim = current;
-        const hasCommitted = this.#tx.sequence !== sequence;
-        const wasIdle = this.#recover(victim) === "idle";
-        // What it did was final, and it has parked or ended: the turn would have been over. Whether the hart
-        // had a task is known only once its open transaction has been undone.
-        const isOver = wasIdle && hasCommitted;
+        // What it did was final, and it has parked or ended: the turn would have been over.
+        const isOver = current === 0 && this.#tx.sequence !== sequence;
+        this.#recover(victim);
         if (isOver || (victim !== 0 && !this.#isReady(victim))) return;
         diedAt = this.#callOf(victim);
       }
@@ -282,18 +280,29 @@ export class Driver {
     tx.hook = hook;
   }
 
+  /** Undoes the open transaction, as recovery does first; the task that the hart had before it. */
+  #undo(): Task {
+    const { tx } = this.hart;
+    const hook = tx.hook;
+    tx.hook = this.quietHook;
+    tx.undo();
+    tx.hook = hook;
+    return Hart.current.get(tx, this.hart.hart) as Task;
+  }
+
   /** What the warden does when a hart has died; then the task is first again. */
-  #recover(task: Task): HartFate | undefined {
+  #recover(task: Task): void {
     const { tx, hart } = this.hart;
     const hook = tx.hook;
     tx.hook = this.quietHook;
     const thread = tx.host as { readonly id?: number };
-    const fate = recoverHart(tx, hart, thread.id ?? 0, () => false);
+    recoverHart(tx, hart, thread.id ?? 0, () => false);
     this.#moveFirst(task);
     if (this.#last?.task === task) this.#traps.set(task, this.#last.trap);
     tx.hook = hook;
+    // The hart's object is gone with its thread.
+    this.hart.loop.call.yields = false;
     this.onRecovered();
-    return fate;
   }
 
   /** The campaign runs the interrupted task on first, so that every run has the same order. */

@@ -17,6 +17,8 @@ import type { HostThread } from "../host/contract.ts";
 import { nodeHost } from "../host/node/host.ts";
 import { nodeThreads } from "../host/node/threads.ts";
 import { crashCount } from "../kernel/ledger.ts";
+import { memoryLayout } from "../kernel/memory/layout.ts";
+import { CONTROL as POOL_CONTROL } from "../kernel/memory/pool.ts";
 import { markSlotIdle } from "../kernel/memory/safepoint.ts";
 import { isDead, markDead, registerThread, ROLE } from "../kernel/placement/threads.ts";
 import { type HartDeath, recoverHart } from "../kernel/recovery.ts";
@@ -50,6 +52,8 @@ export interface KillOptions {
   readonly workload: readonly Workload[];
   /** Programs that run at the same time. */
   readonly parallel: number;
+  /** Ends the campaign before all kills are made. */
+  readonly isOver?: () => boolean;
   readonly onKill?: (kill: Kill, number: number) => void;
   readonly onProblem?: (text: string) => void;
 }
@@ -62,6 +66,8 @@ export interface Kill {
 }
 
 export interface KillReport {
+  /** Frames in use when the first program without kills was over, and at the end. */
+  readonly frames: readonly [before: number, after: number];
   readonly kills: readonly Kill[];
   /** Programs that ran to their end, and those that did not print what they should. */
   readonly programs: number;
@@ -215,6 +221,16 @@ class KillMachine {
     }
   }
 
+  /** Frames of guest memory that somebody counts on. */
+  get framesInUse(): number {
+    const { referencesAt, controlAt } = memoryLayout(this.#view).framePool;
+    const first = this.#view.words[controlAt + POOL_CONTROL.first]!;
+    const end = this.#view.words[controlAt + POOL_CONTROL.end]!;
+    let count = 0;
+    for (let frame = first; frame < end; frame++) if (this.#view.memory[referencesAt + frame] !== 0) count++;
+    return count;
+  }
+
   /** Runs one program; what it gave, or undefined if it hangs. */
   async run({ name, args }: Workload, number: number): Promise<Outcome | undefined> {
     const payload: SpawnPayload = {
@@ -255,6 +271,8 @@ class KillMachine {
       return undefined;
     }
     const [stdout, stderr, status] = result;
+    // What it leaves must not fill the memory of those that follow.
+    await this.files.rm(`/tmp/${number}`, { recursive: true, force: true }).catch(() => undefined);
     return { stdout, stderr, status };
   }
 
@@ -326,7 +344,8 @@ export async function killHarts(options: KillOptions): Promise<KillReport> {
     }
   };
   const workers = Array.from({ length: options.parallel }, (_, index) => worker(index));
-  while (kills.length < options.kills && wrong.length < 5) {
+  const framesBefore = machine.framesInUse;
+  while (kills.length < options.kills && wrong.length < 5 && options.isOver?.() !== true) {
     const kill = await machine.kill();
     if (kill === undefined) continue;
     kills.push(kill);
@@ -334,5 +353,6 @@ export async function killHarts(options: KillOptions): Promise<KillReport> {
   }
   isOver = true;
   await Promise.all(workers);
-  return { kills, programs, wrong, ...(await machine.stop()) };
+  const frames = [framesBefore, machine.framesInUse] as const;
+  return { kills, programs, wrong, frames, ...(await machine.stop()) };
 }

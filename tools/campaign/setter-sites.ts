@@ -17,6 +17,9 @@ const METHODS = new Set(["set", "add", "init", "allocate", "free"]);
 const FUNCTIONS = new Set(["append", "prepend", "remove", "redoFree"]);
 const STORES = new Set(["store", "storeMemory", "storeFresh", "storeFreshMemory", "afterCommit"]);
 
+/** Objects of the kernel whose methods have such names: their own stores are counted where they are made. */
+const WRAPPERS = new Set(["root", "frames", "leaves", "batches"]);
+
 /** Whether an expression is a transaction, by its name: `tx`, `call.tx`, `this.tx`. */
 function isTransaction(node: SyntaxNode | undefined): boolean {
   if (node === undefined) return false;
@@ -32,6 +35,9 @@ function calledName(call: SyntaxNode): SyntaxNode | undefined {
     const name = identifier(callee["property"]) ?? "";
     const property = callee["property"] as SyntaxNode;
     if (STORES.has(name) && isTransaction(callee["object"] as SyntaxNode)) return property;
+    const object = callee["object"] as SyntaxNode;
+    const owner = object.type === "MemberExpression" ? (object["property"] as SyntaxNode) : object;
+    if (WRAPPERS.has(identifier(owner) ?? "")) return undefined;
     return METHODS.has(name) && isTransaction(first) ? property : undefined;
   }
   return FUNCTIONS.has(identifier(callee) ?? "") && isTransaction(first) ? callee : undefined;

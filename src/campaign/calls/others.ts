@@ -137,6 +137,25 @@ export const memory: readonly Scenario[] = [
     yield* g.call("riscv_flush_icache", at, at + 4096, 0);
     yield* g.call("riscv_hwprobe", g.bytes(16), 1, 0, 0, 0);
   }),
+  scenario("memory/wide mappings", function* (g) {
+    yield* g.setUp();
+    const bytes = 16 * 2 ** 20;
+    const own = yield* g.ok("mmap", 0, bytes, 3, MAP.PRIVATE | MAP.ANONYMOUS, -1, 0);
+    const shared = yield* g.ok("mmap", 0, bytes, 3, MAP.SHARED | MAP.ANONYMOUS, -1, 0);
+    for (const at of [0, 1, 600, 1500, 4095]) {
+      yield* g.poke(own + at * 4096, Uint8Array.of(1));
+      yield* g.poke(shared + at * 4096, Uint8Array.of(2));
+    }
+    yield* g.ok("madvise", shared, bytes, 4);
+    yield* g.fork(function* (child) {
+      yield* child.poke(own, Uint8Array.of(3));
+      yield* child.peek(shared + 4095 * 4096, 1);
+    });
+    yield* g.ok("wait4", -1, 0, 0, 0);
+    const moved = yield* g.ok("mremap", own, bytes, bytes * 2, 1, 0);
+    yield* g.ok("mprotect", moved + 2 ** 20, bytes / 2, 1);
+    yield* g.ok("munmap", shared, bytes);
+  }),
   scenario("memory/files and sharing", function* (g) {
     yield* g.setUp();
     const path = yield* g.put("/tmp/m");

@@ -104,6 +104,14 @@ export const sharing: readonly Scenario[] = [
       g.bytes(1024) + 1024,
     );
     yield* g.ok("wait4", -1, 0, 0, 0);
+    yield* g.clone(
+      CLONE.VM | SIG.CHLD,
+      function* (child) {
+        yield* child.ok("exit_group", 0);
+      },
+      g.bytes(1024) + 1024,
+    );
+    yield* g.ok("wait4", -1, 0, 0, 0);
     yield* g.ok("close", reader);
   }),
   scenario("sharing/execve by a thread, and with an interpreter", function* (g) {
@@ -172,11 +180,11 @@ export const sharing: readonly Scenario[] = [
     const timeout = yield* g.put([0, 1_000_000]);
     yield* threads(g, 5, function* (own, index) {
       // Two kinds of waiters on one word, so that one in the middle is woken first.
-      if (index % 2 === 0) yield* own.call("futex", word, FUTEX.WAIT, 0, 0, 0, 0);
+      if (index % 2 === 1) yield* own.call("futex", word, FUTEX.WAIT, 0, 0, 0, 0);
       else yield* own.call("futex", word, FUTEX.WAIT_BITSET, 0, 0, 0, 1 << index);
     });
     yield* g.ok("sched_yield");
-    yield* g.ok("futex", word, 10, 1, 0, 0, 1 << 3);
+    yield* g.ok("futex", word, 10, 1, 0, 0, 1 << 2);
     yield* g.ok("futex", word, FUTEX.CMP_REQUEUE, 1, 2, word + 8, 0);
     yield* g.ok("futex", word, FUTEX.WAKE_OP, 1, 1, word + 8, 0x1000_0001);
     yield* g.fails("EAGAIN", "futex", word, FUTEX.CMP_REQUEUE, 1, 2, word + 8, 77);
@@ -189,10 +197,12 @@ export const sharing: readonly Scenario[] = [
   scenario("sharing/several readers, several fifos", function* (g) {
     yield* g.setUp();
     const [reader, writer] = yield* pipe(g);
-    for (const name of ["one", "two", "three"]) {
-      const path = yield* g.put(`/tmp/${name}`);
+    // So many that two are in one bucket of the table.
+    const fifos: number[] = [];
+    for (let index = 0; index < 20; index++) {
+      const path = yield* g.put(`/tmp/fifo${index}`);
       yield* g.ok("mknodat", AT_FDCWD, path, 0o010644, 0);
-      yield* g.ok("openat", AT_FDCWD, path, O.RDWR, 0);
+      fifos.push(yield* g.ok("openat", AT_FDCWD, path, O.RDWR, 0));
     }
     const pids: number[] = [];
     for (let index = 0; index < 3; index++) {
@@ -210,7 +220,7 @@ export const sharing: readonly Scenario[] = [
     yield* g.ok("write", writer, yield* g.put("y"), 1);
     yield* g.ok("wait4", -1, 0, 0, 0);
     yield* g.ok("wait4", -1, 0, 0, 0);
-    for (const fd of [6, 5, 7]) yield* g.call("close", fd);
+    for (const fd of fifos) yield* g.ok("close", fd);
   }),
   scenario("sharing/ends with signals, timers and calls under way", function* (g) {
     yield* g.setUp();
