@@ -26,6 +26,8 @@ import { callRows } from "../linux/table.ts";
 import type { Trap, UserCode } from "./driver.ts";
 
 const CALL_PC = 0x10_0000;
+/** A handler returns elsewhere than at the call that it has interrupted, as by the trampoline. */
+const RETURN_PC = 0x11_0000;
 const HANDLERS_AT = 0x20_0000;
 const ARENA_BYTES = 1 << 20;
 const PROT_READ_WRITE = 3;
@@ -323,10 +325,11 @@ export class GuestPrograms implements UserCode {
     };
     set(X.a7, request.number);
     for (let i = 0; i < 6; i++) set(X.a0 + i, request.args[i] ?? 0);
-    m[registers + (REG_PC >> 2)] = CALL_PC;
+    const at = request.number === SIGRETURN ? RETURN_PC : CALL_PC;
+    m[registers + (REG_PC >> 2)] = at;
     m[registers + (REG_PC >> 2) + 1] = 0;
-    frame.pc = CALL_PC;
-    return { kind: "syscall", pc: CALL_PC };
+    frame.pc = at;
+    return { kind: "syscall", pc: at };
   }
 }
 

@@ -341,6 +341,12 @@ export class HartLoop {
     const operation = HOST_OPERATIONS[HostCall.operation.get(tx, record)]!;
     const failures: Failures = { crashes: 0, deaths: 0 };
     for (;;) {
+      const failure = HostCall.result.get(tx, record);
+      if (failure < 0) {
+        this.#cancelHostCall(record);
+        this.#endHostCall(task, failure);
+        return;
+      }
       try {
         const result = this.parts.hostCalls[operation](call, record);
         this.#endHostCall(task, result);
@@ -354,9 +360,9 @@ export class HartLoop {
         // A crash behind the commit point: the call is finished (rule R2).
         if (Hart.current.get(tx, this.hart) !== task) return;
         if (failed === undefined) continue;
-        this.#cancelHostCall(record);
-        this.#endHostCall(task, -failed.code);
-        return;
+        // By a commit of its own: a hart that dies while it gives the call up must not have it begun anew.
+        HostCall.result.set(tx, record, -failed.code);
+        tx.commit();
       }
     }
   }

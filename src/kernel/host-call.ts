@@ -69,7 +69,7 @@ export const HostCall = defineRecord("host-call", {
   buffer: u32(),
   length: u32(),
   arguments: words(HOST_CALL_ARGUMENTS * 2),
-  /** Result, or −errno. */
+  /** Result, or −errno: a call that has failed is no longer run, only given up. */
   result: i64(),
   results: words(HOST_CALL_ARGUMENTS),
   task: ref("task"),
@@ -222,6 +222,7 @@ export function postHostCall(
     w[at + 1] = Math.floor(value / 0x1_0000_0000) | 0;
   }
   // What a call before has handed over must not be taken for this one's.
+  w.fill(0, record + HostCall.result.word, record + HostCall.result.word + 2);
   w.fill(0, record + HostCall.results.word, record + HostCall.results.word + HOST_CALL_ARGUMENTS);
   Atomics.store(w, HostCall.state.at(record), CALL_STATE.POSTED);
   Atomics.add(w, postedAt(view), 1);
