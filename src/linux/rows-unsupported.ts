@@ -52,11 +52,6 @@ export const unsupportedRows: readonly CallRow[] = [
     [447, "memfd_secret", ["hex"]],
   ),
   ...group(
-    "priorities of I/O mean nothing here",
-    [30, "ioprio_set", ["int", "int", "int"]],
-    [31, "ioprio_get", ["int", "int"]],
-  ),
-  ...group(
     namespaces,
     [41, "pivot_root", ["string", "string"]],
     [97, "unshare", ["hex"]],
@@ -92,10 +87,6 @@ export const unsupportedRows: readonly CallRow[] = [
   ),
   ...group(
     later,
-    [118, "sched_setparam", ["pid", "address"]],
-    [127, "sched_rr_get_interval", ["pid", "address"]],
-    [274, "sched_setattr", ["pid", "address", "hex"]],
-    [275, "sched_getattr", ["pid", "address", "unsigned", "hex"]],
     [264, "name_to_handle_at", ["dirfd", "string", "address", "address", "hex"]],
     [265, "open_by_handle_at", ["fd", "address", "hex"]],
     [448, "process_mrelease", ["fd", "hex"]],
@@ -123,7 +114,6 @@ export const unsupportedRows: readonly CallRow[] = [
     [282, "userfaultfd", ["hex"]],
   ),
   ...group("each call says itself how it is begun again", [128, "restart_syscall", []]),
-  ...group("programs use prlimit64", [164, "setrlimit", ["int", "address"]]),
   ...group(
     queues,
     [180, "mq_open", ["string", "hex", "mode", "address"]],

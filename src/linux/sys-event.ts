@@ -24,7 +24,7 @@ import { descriptorLimit } from "./sys-descriptor.ts";
 import { itimerspecBytes, readItimerspec } from "./sys-timer.ts";
 import { readMask, replaceMask } from "./sys-signal.ts";
 import { readTimespec } from "./time-values.ts";
-import { readStruct, segmentsFor, writeUser } from "./user.ts";
+import { readStruct, segmentsFor, writeBack, writeUser } from "./user.ts";
 
 const events = eventServer.operations;
 
@@ -77,7 +77,7 @@ const timerfdSettime: CallHandler = (call) => {
     at = Math.min(Math.max(1, Math.floor(at)), 2 ** 52);
   }
   events.setTimerFile(tx, timer, at, interval);
-  if (call.address(3) !== 0) writeUser(call, call.address(3), old);
+  if (call.address(3) !== 0) writeBack(call, call.address(3), old);
   return 0;
 };
 

@@ -114,18 +114,54 @@ function flistxattr(call: SystemCall): number {
   return vfs.listxattrFile(call.tx, file, roomFor(call, call.address(1), call.address(2)));
 }
 
-/** Attributes cannot be changed: the errors come in Linux's order, the file's first. */
-function changeAt(call: SystemCall): number {
-  const place: Place = placeOf(call, AT_FDCWD, call.address(0));
-  copyName(call, call.address(1));
-  vfs.access(call.tx, ...place, 0, AT.SYMLINK_NOFOLLOW);
-  throw errno.EOPNOTSUPP;
+/** The flags of setxattr. */
+const XATTR = { XATTR_CREATE: 1, XATTR_REPLACE: 2 } as const;
+/** As `size`: the attribute is to be removed. */
+const REMOVE = -1;
+
+/** The value's bytes as segments: how many. Throws EINVAL for unknown flags, E2BIG. */
+function valueOf(call: SystemCall): number {
+  const size = call.address(3);
+  call.refuseUnknown(call.uint(4), XATTR.XATTR_CREATE | XATTR.XATTR_REPLACE);
+  if (size > XATTR_SIZE_MAX) throw errno.E2BIG;
+  segmentsFor(call, call.address(2), size, false);
+  return size;
 }
 
-function changeFile(call: SystemCall): number {
+function changeAt(call: SystemCall, flags: number, size: number, setFlags: number): number {
+  const place: Place = placeOf(call, AT_FDCWD, call.address(0));
+  const length = copyName(call, call.address(1));
+  vfs.setxattr(call.tx, ...place, 1, length, size, flags, setFlags);
+  return 0;
+}
+
+function changeFile(call: SystemCall, size: number, setFlags: number): number {
+  const { tx, task } = call;
+  const file = getFile(tx, task, call.int(0));
+  const length = copyName(call, call.address(1));
+  vfs.setxattrFile(tx, Task.credentials.get(tx, task), file, 1, length, size, setFlags);
+  return 0;
+}
+
+function setxattr(call: SystemCall): number {
+  return changeAt(call, 0, valueOf(call), call.uint(4));
+}
+
+function lsetxattr(call: SystemCall): number {
+  return changeAt(call, AT.SYMLINK_NOFOLLOW, valueOf(call), call.uint(4));
+}
+
+function fsetxattr(call: SystemCall): number {
   lockSharedFiles(call.tx, call.task);
-  getFile(call.tx, call.task, call.int(0));
-  throw errno.EOPNOTSUPP;
+  return changeFile(call, valueOf(call), call.uint(4));
+}
+
+const removexattr = (call: SystemCall): number => changeAt(call, 0, REMOVE, 0);
+const lremovexattr = (call: SystemCall): number => changeAt(call, AT.SYMLINK_NOFOLLOW, REMOVE, 0);
+
+function fremovexattr(call: SystemCall): number {
+  lockSharedFiles(call.tx, call.task);
+  return changeFile(call, REMOVE, 0);
 }
 
 const mountNames = flagSet(
@@ -134,21 +170,22 @@ const mountNames = flagSet(
 const umountNames = flagSet({ MNT_FORCE: 1, MNT_DETACH: 2, MNT_EXPIRE: 4, UMOUNT_NOFOLLOW: 8 });
 const mountNote =
   "tmpfs, proc, devpts, devtmpfs and bind mounts; options in the data string and propagation are ignored";
-const changeNote = "EOPNOTSUPP: attributes are those of the image";
+const valueNote = "values of up to 4096 bytes; no access control lists";
+const xattrFlags = flagSet(XATTR);
 
 export const mountRows: readonly CallRow[] = [
-  partial(5, "setxattr", ["string", "string", "bytes-in", "unsigned", "hex"], changeNote, changeAt),
-  partial(6, "lsetxattr", ["string", "string", "bytes-in", "unsigned", "hex"], changeNote, changeAt),
-  partial(7, "fsetxattr", ["fd", "string", "bytes-in", "unsigned", "hex"], changeNote, changeFile),
+  partial(5, "setxattr", ["string", "string", "bytes-in", "unsigned", xattrFlags], valueNote, setxattr),
+  partial(6, "lsetxattr", ["string", "string", "bytes-in", "unsigned", xattrFlags], valueNote, lsetxattr),
+  partial(7, "fsetxattr", ["fd", "string", "bytes-in", "unsigned", xattrFlags], valueNote, fsetxattr),
   full(8, "getxattr", ["string", "string", "bytes-out", "unsigned"], getxattr),
   full(9, "lgetxattr", ["string", "string", "bytes-out", "unsigned"], lgetxattr),
   full(10, "fgetxattr", ["fd", "string", "bytes-out", "unsigned"], fgetxattr),
   full(11, "listxattr", ["string", "bytes-out", "unsigned"], listxattr),
   full(12, "llistxattr", ["string", "bytes-out", "unsigned"], llistxattr),
   full(13, "flistxattr", ["fd", "bytes-out", "unsigned"], flistxattr),
-  partial(14, "removexattr", ["string", "string"], changeNote, changeAt),
-  partial(15, "lremovexattr", ["string", "string"], changeNote, changeAt),
-  partial(16, "fremovexattr", ["fd", "string"], changeNote, changeFile),
+  full(14, "removexattr", ["string", "string"], removexattr),
+  full(15, "lremovexattr", ["string", "string"], lremovexattr),
+  full(16, "fremovexattr", ["fd", "string"], fremovexattr),
   partial(39, "umount2", ["string", umountNames], "MNT_EXPIRE is a plain unmount", umount2),
   partial(40, "mount", ["string", "string", "string", mountNames, "address"], mountNote, mount),
 ];

@@ -18,6 +18,7 @@ import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./ro
 import { siginfoBytes } from "./signal-frame.ts";
 import { rusageBytes } from "./sys-time.ts";
 import { KERNEL_RELEASE, KERNEL_VERSION } from "./kernel-name.ts";
+import { writeTimespec } from "./time-values.ts";
 import { readStruct, readUser, writeBack, writeUser } from "./user.ts";
 
 // Ends.
@@ -273,6 +274,18 @@ const RLIMIT_NOFILE = 7;
 /** Descriptors that a table can hold (kernel/descriptors.ts bounds it too). */
 const NOFILE_MAX = 1_048_576n;
 
+/** Gives the process another limit, two 64-bit numbers. With the limits' lock. Throws EINVAL, EPERM. */
+function setLimit(call: SystemCall, limits: Limits, resource: number, fresh: DataView): void {
+  const at = resource * 4;
+  const hard = fresh.getBigUint64(8, true);
+  const low = BigInt(Limits.values.get(call.tx, limits, at + 2) >>> 0);
+  const oldHard = (BigInt(Limits.values.get(call.tx, limits, at + 3) >>> 0) << 32n) | low;
+  if (fresh.getBigUint64(0, true) > hard) throw errno.EINVAL;
+  if (resource === RLIMIT_NOFILE && hard > NOFILE_MAX) throw errno.EPERM;
+  if (hard > oldHard && !isCapable(call, CAP.SYS_RESOURCE)) throw errno.EPERM;
+  for (let i = 0; i < 4; i++) Limits.values.set(call.tx, limits, at + i, fresh.getInt32(i * 4, true));
+}
+
 const prlimit: CallHandler = (call) => {
   const { tx } = call;
   const resource = call.uint(1);
@@ -283,20 +296,20 @@ const prlimit: CallHandler = (call) => {
   if (limits === 0) throw errno.ESRCH;
   if (process !== call.process && !isCapable(call, CAP.SYS_RESOURCE)) throw errno.EPERM;
   Limits.lock.acquire(tx, limits);
-  const at = resource * 4;
   const old = new Int32Array(4);
-  for (let i = 0; i < 4; i++) old[i] = Limits.values.get(tx, limits, at + i);
-  if (call.address(2) !== 0) {
-    const fresh = readStruct(call, call.address(2), 16);
-    const soft = fresh.getBigUint64(0, true);
-    const hard = fresh.getBigUint64(8, true);
-    const oldHard = new BigUint64Array(old.slice().buffer)[1]!;
-    if (soft > hard) throw errno.EINVAL;
-    if (resource === RLIMIT_NOFILE && hard > NOFILE_MAX) throw errno.EPERM;
-    if (hard > oldHard && !isCapable(call, CAP.SYS_RESOURCE)) throw errno.EPERM;
-    for (let i = 0; i < 4; i++) Limits.values.set(tx, limits, at + i, fresh.getInt32(i * 4, true));
-  }
+  for (let i = 0; i < 4; i++) old[i] = Limits.values.get(tx, limits, resource * 4 + i);
+  if (call.address(2) !== 0) setLimit(call, limits, resource, readStruct(call, call.address(2), 16));
   if (call.address(3) !== 0) writeBack(call, call.address(3), old);
+  return 0;
+};
+
+const setrlimit: CallHandler = (call) => {
+  const resource = call.uint(0);
+  const fresh = readStruct(call, call.address(1), 16);
+  if (resource >= RLIMITS) throw errno.EINVAL;
+  const limits = Process.limits.get(call.tx, call.process);
+  Limits.lock.acquire(call.tx, limits);
+  setLimit(call, limits, resource, fresh);
   return 0;
 };
 
@@ -400,6 +413,79 @@ const setscheduler: CallHandler = (call) => {
   if (readStruct(call, call.address(2), 4).getInt32(0, true) !== 0) throw errno.EINVAL;
   return 0;
 };
+const setparam: CallHandler = (call) => {
+  if (call.address(1) === 0 || call.int(0) < 0) throw errno.EINVAL;
+  const priority = readStruct(call, call.address(1), 4).getInt32(0, true);
+  checkTask(call, call.int(0));
+  // The only policies that there are have the one priority.
+  if (priority !== 0) throw errno.EINVAL;
+  return 0;
+};
+
+const rrGetInterval: CallHandler = (call) => {
+  checkTask(call, call.int(0));
+  // A turn (kernel/hart.ts) as Linux would say it of a task without real-time policy: a few milliseconds.
+  writeTimespec(call, call.address(1), 4e6);
+  return 0;
+};
+
+/** struct sched_attr, first version: size, policy, flags, nice, priority, and three times of deadline scheduling. */
+const SCHED_ATTR_BYTES = 48;
+const PAGE_BYTES = 4096;
+/** SCHED_FLAG_RESET_ON_FORK. */
+const SCHED_FLAGS = 1;
+
+const schedGetattr: CallHandler = (call) => {
+  const size = call.uint(2);
+  if (call.address(1) === 0 || call.int(0) < 0 || call.uint(3) !== 0) throw errno.EINVAL;
+  if (size < SCHED_ATTR_BYTES || size > PAGE_BYTES) throw errno.EINVAL;
+  checkTask(call, call.int(0));
+  const { tx } = call;
+  const task = call.int(0) === 0 ? call.task : taskOf(tx, call.int(0));
+  const view = new DataView(new ArrayBuffer(SCHED_ATTR_BYTES));
+  view.setUint32(0, SCHED_ATTR_BYTES, true);
+  view.setInt32(16, Process.nice.get(tx, Task.process.get(tx, task)), true);
+  writeUser(call, call.address(1), view);
+  return 0;
+};
+
+const schedSetattr: CallHandler = (call) => {
+  const { tx } = call;
+  if (call.address(1) === 0 || call.int(0) < 0 || call.uint(2) !== 0) throw errno.EINVAL;
+  const size = readStruct(call, call.address(1), 4).getUint32(0, true) || SCHED_ATTR_BYTES;
+  if (size < SCHED_ATTR_BYTES || size > PAGE_BYTES) throw errno.E2BIG;
+  const attributes = readStruct(call, call.address(1), SCHED_ATTR_BYTES);
+  checkTask(call, call.int(0));
+  const policy = attributes.getUint32(4, true);
+  if (policy > 6 || policy === 4) throw errno.EINVAL;
+  if ((attributes.getUint32(8, true) & ~SCHED_FLAGS) !== 0) throw errno.EINVAL;
+  const isRealTime = policy === SCHED_NAMES.SCHED_FIFO || policy === SCHED_NAMES.SCHED_RR;
+  if (isRealTime !== (attributes.getUint32(20, true) !== 0) && policy !== 6) throw errno.EINVAL;
+  // What no task of this machine may have: see sched_setscheduler.
+  if (isRealTime || policy === 6) throw errno.EPERM;
+  const task = call.int(0) === 0 ? call.task : taskOf(tx, call.int(0));
+  const process = Task.process.get(tx, task);
+  const nice = attributes.getInt32(16, true);
+  if (nice < NICE_MIN || nice > NICE_MAX) throw errno.EINVAL;
+  if (nice < Process.nice.get(tx, process) && !isCapable(call, CAP.SYS_NICE)) throw errno.EPERM;
+  Process.nice.set(tx, process, nice);
+  return 0;
+};
+
+/** An I/O priority is kept by nobody, since what the machine reads comes from memory or the host: "none". */
+const IOPRIO_CLASSES = 4;
+const ioprioGet: CallHandler = (call) => {
+  if (call.int(0) < 1 || call.int(0) > 3) throw errno.EINVAL;
+  if (call.int(0) === 1) checkTask(call, call.int(1));
+  return 0;
+};
+const ioprioSet: CallHandler = (call) => {
+  const level = call.int(2);
+  if (level >> 13 < 0 || level >> 13 >= IOPRIO_CLASSES) throw errno.EINVAL;
+  if (level >> 13 === 1 && !isCapable(call, CAP.SYS_ADMIN)) throw errno.EPERM;
+  return ioprioGet(call);
+};
+
 const priorityMax: CallHandler = (call) => (call.int(0) === 1 || call.int(0) === 2 ? 99 : 0);
 const priorityMin: CallHandler = (call) => (call.int(0) === 1 || call.int(0) === 2 ? 1 : 0);
 
@@ -546,6 +632,13 @@ export const processRows: readonly CallRow[] = [
     "time-sharing policies only",
     setscheduler,
   ),
+  partial(30, "ioprio_set", ["int", "int", "int"], "accepted, without effect", ioprioSet),
+  partial(31, "ioprio_get", ["int", "int"], "always none", ioprioGet),
+  partial(118, "sched_setparam", ["pid", "address"], "priority 0 only", setparam),
+  full(127, "sched_rr_get_interval", ["pid", "timespec-out"], rrGetInterval),
+  full(164, "setrlimit", ["int", "address"], setrlimit),
+  partial(274, "sched_setattr", ["pid", "address", "hex"], "no real-time policies", schedSetattr),
+  partial(275, "sched_getattr", ["pid", "address", "unsigned", "hex"], "always SCHED_OTHER", schedGetattr),
   partial(120, "sched_getscheduler", ["pid"], "always SCHED_OTHER", getscheduler),
   partial(121, "sched_getparam", ["pid", "address"], "always priority 0", getparam),
   partial(122, "sched_setaffinity", ["pid", "unsigned", "address"], "accepted, not obeyed", setaffinity),

@@ -19,7 +19,7 @@ import { Process, Task, Timer } from "../kernel/task.ts";
 import { CLOCK, cpuClock, monotonicAt } from "./clocks.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
 import { pairBytes, readTimespec } from "./time-values.ts";
-import { readStruct, writeUser } from "./user.ts";
+import { readStruct, writeBack, writeUser } from "./user.ts";
 
 const TIMER_ABSTIME = 1;
 const NS = 1e9;
@@ -128,7 +128,7 @@ const timerSettime: CallHandler = (call) => {
     at = Math.min(Math.max(1, Math.floor(at)), 2 ** 52);
   }
   setTimer(tx, timer, at, interval);
-  if (call.address(3) !== 0) writeUser(call, call.address(3), itimerspecBytes(old.left, old.interval));
+  if (call.address(3) !== 0) writeBack(call, call.address(3), itimerspecBytes(old.left, old.interval));
   return 0;
 };
 

@@ -76,6 +76,7 @@ const verdicts: readonly GuestProgram[] = [
   { name: "tty", program: "tty", exitCode: 0, qemuUserDiffers: ["jobs/"] },
   { name: "timers", program: "timers", exitCode: 0, qemuUserDiffers: ["sleep/a bad pointer"] },
   { name: "events", program: "events", exitCode: 0 },
+  { name: "xattrs", program: "xattrs", exitCode: 0 },
   {
     name: "limits",
     program: "limits",

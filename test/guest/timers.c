@@ -203,7 +203,7 @@ static void counts(void) {
 
 static void ends(void) {
   struct event e = {.signo = SIGTERM, .notify = 0};
-  struct itimerspec t = {{0, 0}, {0, 80000000}};
+  struct itimerspec t = {{0, 0}, {1, 0}};
   int id = -1;
   SYS(timer_create, CLOCK_MONOTONIC, &e, &id);
   SYS(timer_settime, id, 0, &t, 0);
@@ -307,7 +307,7 @@ static const struct section all[] = {
 };
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "again") == 0) {
-    sleepMs(150);
+    sleepMs(1200);
     return 7;
   }
   return runSections("timers", all, sizeof all / sizeof all[0], argc, argv);

@@ -360,6 +360,14 @@ export const system: readonly Scenario[] = [
     yield* g.ok("getrandom", buffer, 100, 0);
     yield* g.fails("EINVAL", "getrandom", buffer, 100, 99);
     yield* g.fails("ENOSYS", "io_uring_setup", 1, buffer);
+    yield* g.ok("setrlimit", 7, yield* g.put([100, 200]));
+    yield* g.fails("EINVAL", "setrlimit", 7, yield* g.put([300, 200]));
+    yield* g.ok("sched_setparam", 0, yield* g.put([0]));
+    yield* g.ok("sched_rr_get_interval", 0, buffer);
+    yield* g.ok("sched_getattr", 0, buffer, 48, 0);
+    yield* g.ok("sched_setattr", 0, yield* g.put([48, 0, 5, 0, 0, 0]), 0);
+    yield* g.ok("ioprio_set", 1, 0, 2 << 13);
+    yield* g.ok("ioprio_get", 1, 0);
     yield* g.call("syslog", 10, 0, 0);
     yield* g.call("reboot", 0, 0, 0, 0);
   }),

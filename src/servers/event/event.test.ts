@@ -233,7 +233,8 @@ describe("crash loop", () => {
         tx,
         operation: () => run(stage),
         observe: () => [seen(tx, poll), [...census(tx)]],
-        pairs: true,
+        // The ends of epolls and files are many short transactions: their pairs would take minutes.
+        pairs: !name.startsWith("the end of"),
       });
       t.diagnostic(`${report.points} points, ${report.pairs} pairs`);
       assert.ok(report.points > 0);

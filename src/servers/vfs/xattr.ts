@@ -5,10 +5,12 @@
 
 import { errno } from "../../base/errno.ts";
 import { decodeUtf8, encodeUtf8 } from "../../base/text.ts";
+import { SLOT } from "../../heap/layout.ts";
 import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
 import { File } from "../../kernel/file.ts";
+import { Task } from "../../kernel/task.ts";
 import { bytesFromSegments, bytesToSegments } from "../../kernel/request.ts";
 import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
@@ -26,6 +28,7 @@ import { AT, pathBytes, walkOrBase } from "./walk.ts";
 /** Bytes of one attribute's value, and attributes of one inode, that the heap keeps. */
 const VALUE_MAX = 4096;
 const XATTRS_MAX = 64;
+const S_ISVTX = 0o1000;
 const SET = { CREATE: 1, REPLACE: 2 } as const;
 
 /** All attributes of an inode: the heap's say more than the image's. */
@@ -51,7 +54,9 @@ function nameArgument(tx: Transaction, which: number, length: number): string {
   if (length === 0 || length > NAME_MAX) throw errno.ERANGE;
   const { source, start } = pathBytes(tx, which, length);
   const name = decodeUtf8(source.slice(start, start + length));
-  if (!/^(user|trusted|security|system)\../.test(name)) throw errno.EOPNOTSUPP;
+  if (!/^(user|trusted|security)\./.test(name)) throw errno.EOPNOTSUPP;
+  // A namespace without a name in it.
+  if (name.endsWith(".") && name.indexOf(".") === name.length - 1) throw errno.EINVAL;
   return name;
 }
 
@@ -70,6 +75,10 @@ function needNamespace(
   const type = typeOf(tx, inode);
   if (type !== S_IFREG && type !== S_IFDIR) throw wanted === MAY.READ ? errno.ENODATA : errno.EPERM;
   const mode = Inode.mode.get(tx, inode);
+  // In a directory where all may write, only the owner says what it is.
+  const isSticky = type === S_IFDIR && (mode & S_ISVTX) !== 0;
+  if (wanted === MAY.WRITE && isSticky && auth.isOwner(tx, credentials, Inode.uid.get(tx, inode)) === 0)
+    throw errno.EPERM;
   const gid = Inode.gid.get(tx, inode);
   if (auth.mayAccess(tx, credentials, Inode.uid.get(tx, inode), gid, mode, wanted) === 0) throw errno.EACCES;
 }
@@ -92,7 +101,11 @@ function deliver(tx: Transaction, bytes: Uint8Array, size: number): number {
 
 function list(tx: Transaction, inode: Inode, size: number): number {
   Inode.lock.acquire(tx, inode);
-  const names = [...attributesOf(tx, inode).keys()].map((name) => `${name}\0`);
+  const task = tx.words[tx.slotAt + SLOT.owner]! as Task;
+  const seesAll = task === 0 || auth.isCapable(tx, Task.credentials.get(tx, task), CAP.SYS_ADMIN) !== 0;
+  const names = [...attributesOf(tx, inode).keys()]
+    .filter((name) => seesAll || !name.startsWith("trusted."))
+    .map((name) => `${name}\0`);
   return deliver(tx, encodeUtf8(names.join("")), size);
 }
 
@@ -109,17 +122,19 @@ function change(
   if (foreignOf(tx, inode) !== undefined) throw errno.EOPNOTSUPP;
   Inode.lock.acquire(tx, inode);
   needNamespace(tx, credentials, inode, name, MAY.WRITE);
-  if (!name.startsWith("user.") && !name.startsWith("trusted.")) {
-    const owner = name.startsWith("system.") && auth.isOwner(tx, credentials, Inode.uid.get(tx, inode)) !== 0;
-    if (!owner && auth.isCapable(tx, credentials, CAP.SYS_ADMIN) === 0) throw errno.EPERM;
-  }
+  if (name.startsWith("security.") && auth.isCapable(tx, credentials, CAP.SYS_ADMIN) === 0) throw errno.EPERM;
   const known = attributesOf(tx, inode);
   if (size < 0 || (flags & SET.REPLACE) !== 0) {
     if (!known.has(name)) throw errno.ENODATA;
   } else if ((flags & SET.CREATE) !== 0 && known.has(name)) {
     throw errno.EEXIST;
   }
-  if (size > VALUE_MAX || known.size >= XATTRS_MAX) throw errno.ENOSPC;
+  if (size > VALUE_MAX || (size >= 0 && !known.has(name) && known.size >= XATTRS_MAX)) throw errno.ENOSPC;
+  if (size < 0 && !readImageXattrs(tx, inode).some((each) => each.name === name)) {
+    forget(tx, inode, name);
+    touch(tx, inode, false);
+    return;
+  }
   const value = new Uint8Array(Math.max(0, size));
   if (size > 0) bytesFromSegments(tx, 0, value);
   forget(tx, inode, name);
