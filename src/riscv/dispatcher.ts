@@ -14,8 +14,9 @@
  * `entry` says at which of its entries the region begins, `depth` how many regions it may still call one
  * inside another (rule R12). It comes back with all registers and the budget in the register file, and gives
  *     an even number   the pc to go on at; REG_PC is not up to date; the budget may be used up
- *     an odd number    (why << 1) | 1, where `why` is an EXIT or INTERPRET, with REG_PC exact
- * INTERPRET asks for at least one instruction in tier 0: the region cannot execute the one at REG_PC.
+ *     an odd number    (why << 1) | 1, where `why` is an EXIT, INTERPRET or POLL, with REG_PC exact
+ * INTERPRET asks for at least one instruction in tier 0: the region cannot execute the one at REG_PC. POLL says
+ * that the budget is used up or the hart interrupted.
  */
 import { EXIT, REG_BUDGET, REG_PC } from "../base/hart-abi.ts";
 import type { CallByName } from "./helpers.ts";
@@ -30,7 +31,7 @@ export const REGION_SIGNATURE: Signature = { parameters: [I32, I32, I32, I32], r
 const DEPTH_MAX = 200;
 
 /** Exits of tier 0 to the dispatcher, beside EXIT. */
-export const INTERNAL_EXIT = { enter: 64, hot: 65, interpret: 66 } as const;
+export const INTERNAL_EXIT = { enter: 64, hot: 65, interpret: 66, poll: 67 } as const;
 
 /** What a region's function gives for an exit. */
 export const exitValue = (why: number): bigint => BigInt(why * 2 + 1);
@@ -90,6 +91,9 @@ export function emitDispatcher(
           });
           f.set(why, value.wrap().shrU(1));
           f.brIf(interpret, why.eq(INTERNAL_EXIT.interpret));
+          f.if(why.eq(INTERNAL_EXIT.poll), () => {
+            f.return(load(LOAD.i32, regs, REG_BUDGET).le(0).select(i32(EXIT.BUDGET), i32(EXIT.INTERRUPT)));
+          });
           f.return(why);
         },
         () => {

@@ -22,7 +22,7 @@ import { type Expr, i32, i64, load } from "./wasm/expression.ts";
 import type { FunctionBuilder } from "./wasm/function-builder.ts";
 import { LOAD, STORE } from "./wasm/opcodes.ts";
 
-const INDEX_BITS = 12;
+const INDEX_BITS = 13;
 const ENTRY_BYTES = 16;
 const ENTRIES_BYTES: number = (1 << INDEX_BITS) * ENTRY_BYTES;
 
@@ -39,6 +39,13 @@ export function emitNote(f: FunctionBuilder, hart: Expr, pc: Expr, target: Expr)
   const at = f.let(load(LOAD.i32, hart, HART_JUMP_CACHE).add(count.and(JUMPS_NOTED - 1).shl(4)));
   f.store(STORE.i64, at, pc, ENTRIES_BYTES);
   f.store(STORE.i64, at, target, ENTRIES_BYTES + 8);
+}
+
+/** Whether the cache at pa `cache` has an entry for `pc`, of whatever address space. */
+export function hasEntry(words: Int32Array, cache: number, pc: number): boolean {
+  const at = (cache + jumpCacheOffset(pc)) >>> 2;
+  const high = words[at + 1]! & ((1 << TAG_SHIFT_HIGH) - 1);
+  return words[at] === ((pc % 2 ** 32) | 0) && high === Math.floor(pc / 2 ** 32);
 }
 
 /** The indirect jumps noted in the cache at pa `cache`, the targets of each. */

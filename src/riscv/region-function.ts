@@ -13,7 +13,7 @@
  *       budget, interrupt              if a taken transfer may lead here
  *       the steps
  *       br behind the stubs
- *     end  spill  …  end  spill  return
+ *     end  spill  …  end  spill  br to the exit that all share
  *     the transfer at its end
  *
  * Dirty registers only become more within a block, so each stub spills what it has more than the next and
@@ -100,6 +100,8 @@ class RegionWriter {
   readonly #labels = new Map<Node, Label>();
   readonly #loops = new Map<Node, Label>();
   readonly #hasArithmetic: boolean;
+  /** Behind everything: leaves with what `offset` and `why` say. */
+  #exit: Label | undefined;
   #rootLoop: Label | undefined;
   /** Lowest and highest target of indirect jumps within the region. */
   #lowest = 0;
@@ -145,9 +147,21 @@ class RegionWriter {
   write(): void {
     const f = this.#f;
     const { entries, root } = this.#flow;
-    const locals = this.#locals;
     f.set(budget, load(LOAD.i32, regs, REG_BUDGET));
+    f.set(why, i32(INTERNAL_EXIT.interpret));
     this.#setNative();
+    f.block((label) => {
+      this.#exit = label;
+      this.#writeBlocks(entries, root);
+    });
+    this.#spillBudget();
+    f.store(STORE.i64, regs, offset.extendS().add(this.#base), REG_PC);
+    f.return(why.shl(1).or(1).extendU());
+  }
+
+  #writeBlocks(entries: readonly Node[], root: Node): void {
+    const f = this.#f;
+    const locals = this.#locals;
     const [first, ...others] = entries;
     if (others.length === 0) {
       locals.load(first!.live);
@@ -308,7 +322,6 @@ class RegionWriter {
     const labels: Label[] = [];
     const emit = (): void => {
       if (node.isTarget) this.#checkBudget(node, labels[0]!);
-      else if (stubs.length > 0) f.set(why, i32(INTERNAL_EXIT.interpret));
       for (let i = 0; i < steps.length; i++) this.#emit(steps[i]!, labels[stubOf[i]!], groups[i]);
     };
     if (stubs.length === 0) {
@@ -331,9 +344,7 @@ class RegionWriter {
         this.#locals.spill({ x: set.x & ~smaller.x, f: set.f & ~smaller.f });
       };
       open(0);
-      this.#spillBudget();
-      f.store(STORE.i64, regs, offset.extendS().add(this.#base), REG_PC);
-      f.return(why.shl(1).or(1).extendU());
+      f.br(this.#exit!);
     });
   }
 
@@ -349,14 +360,13 @@ class RegionWriter {
   /** Leaves if the budget is used up or the hart is interrupted. */
   #checkBudget(node: Node, leave: Label): void {
     const f = this.#f;
-    f.set(why, i32(INTERNAL_EXIT.interpret));
     const interrupt = (): Expr => load(LOAD.atomicI32, hart, HART_INTERRUPT);
     const bound = node.isLoop || node.entry >= 0 ? i32(0).sub(interrupt()).shrU(1) : i32(0);
     f.if(
       budget.le(bound),
       () => {
         f.set(offset, i32(node.block!.pc - this.#base));
-        f.set(why, budget.le(0).select(i32(EXIT.BUDGET), i32(EXIT.INTERRUPT)));
+        f.set(why, i32(INTERNAL_EXIT.poll));
         f.br(leave);
       },
       undefined,

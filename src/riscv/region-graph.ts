@@ -6,8 +6,8 @@ import { decode, decodeCompressed, immediate, isCompressed, rd, rs1, rs2, rs3 } 
 import type { Instruction } from "./isa.ts";
 
 /** Instructions and blocks of the largest region. */
-export const STEPS_MAX = 1500;
-const BLOCKS_MAX = 120;
+export const STEPS_MAX = 1200;
+const BLOCKS_MAX = 60;
 
 /** A set of registers: x1 to x31, and f0 to f31. Bit n of each is register n. */
 export interface RegisterSet {
@@ -145,12 +145,13 @@ const REACH = 8192;
 
 /**
  * The blocks of the region that begins at `start`; none if its first instruction is for tier 0. `jumps`: where
- * indirect jumps have been seen to go.
+ * indirect jumps have been seen to go; `isSeen`: whether anything may have jumped to a pc.
  */
 export function findBlocks(
   read: CodeReader,
   start: number,
   jumps: ReadonlyMap<number, ReadonlySet<number>> = new Map(),
+  isSeen: (pc: number) => boolean = () => true,
 ): Map<number, Block> {
   const steps = new Map<number, Step | undefined>();
   const leaders = new Set<number>();
@@ -173,7 +174,8 @@ export function findBlocks(
       }
       if (ending === "branches" || ending === "jumps") {
         const target = at + immediate(step.row.format.immediate, step.word);
-        lead(target);
+        // What has never been jumped to is most likely the rare side of a branch.
+        if (ending === "jumps" || target <= at || isSeen(target)) lead(target);
       }
       if (ending === "branches" || ending === "calls" || ending === "traps") lead(at + step.length);
       if (ending === "leaves") {
