@@ -290,14 +290,14 @@ function readVectors(call: SystemCall): { vectors: Vector[]; length: number } {
   return { vectors, length };
 }
 
-function readv(call: SystemCall): number {
+export function readv(call: SystemCall, nonblock: boolean): number {
   const { vectors, length } = readVectors(call);
-  return readAll(call, call.int(0), vectors, length, HERE, false);
+  return readAll(call, call.int(0), vectors, length, HERE, nonblock);
 }
 
-function writev(call: SystemCall): number {
+export function writev(call: SystemCall, nonblock: boolean): number {
   const { vectors, length } = readVectors(call);
-  return writeAll(call, call.int(0), vectors, length, HERE, false);
+  return writeAll(call, call.int(0), vectors, length, HERE, nonblock);
 }
 
 /** A file that has positions; ESPIPE for those that have none (pread, pwrite). */
@@ -375,8 +375,8 @@ export const readWriteRows: readonly CallRow[] = [
   full(62, "lseek", ["fd", "long", seekNames], lseek),
   full(63, "read", ["fd", "bytes-out", "unsigned"], read, waits),
   full(64, "write", ["fd", "bytes-in", "unsigned"], write, waits),
-  full(65, "readv", ["fd", "iovec-out", "int"], readv, waits),
-  partial(66, "writev", ["fd", "iovec-in", "int"], vectorNote, writev, waits),
+  full(65, "readv", ["fd", "iovec-out", "int"], (call) => readv(call, false), waits),
+  partial(66, "writev", ["fd", "iovec-in", "int"], vectorNote, (call) => writev(call, false), waits),
   full(67, "pread64", ["fd", "bytes-out", "unsigned", "long"], pread64, waits),
   full(68, "pwrite64", ["fd", "bytes-in", "unsigned", "long"], pwrite64, waits),
   full(69, "preadv", ["fd", "iovec-out", "int", "long"], preadv, waits),

@@ -4,7 +4,8 @@
  * A step reads from the source at an explicit offset into frames of its own, keeps the bytes, and undoes all
  * that; then it writes them, in the one transaction that counts. So the locks of the two files never meet, and
  * nothing but the count is committed between steps: Task.progress holds the bytes done, Task.progressDetail
- * the source's first offset. The positions, and offsets in user memory, move in the last transaction.
+ * the source's first offset. The positions, and offsets in user memory, move in the last transaction and before a
+ * wait.
  */
 
 import { Errno, errno } from "../base/errno.ts";
@@ -23,17 +24,18 @@ import {
 } from "../kernel/request.ts";
 import { Task } from "../kernel/task.ts";
 import { O, O_ACCMODE, RW_MAX, SEEK } from "./abi-file.ts";
-import { type CallRow, full, partial, unsupported } from "./row.ts";
+import { type CallRow, full } from "./row.ts";
 import { failWrite } from "./sys-read-write.ts";
 import { readStruct, writeBack } from "./user.ts";
 
 const REGULAR = FILE_KINDS.indexOf("inode");
+const PIPES: readonly number[] = [FILE_KINDS.indexOf("pipe"), FILE_KINDS.indexOf("fifo")];
 /** Frames, and bytes, that one step copies. */
-const FRAMES = 8;
-const STEP: number = FRAMES * PAGE_SIZE;
+const FRAMES = 16;
+export const STEP: number = FRAMES * PAGE_SIZE;
 
 /** Points the segments at frames that this transaction has allocated. */
-function bounce(tx: Transaction): number[] {
+export function bounce(tx: Transaction): number[] {
   clearSegments(tx);
   const frames: number[] = [];
   for (let i = 0; i < FRAMES; i++) {
@@ -55,10 +57,10 @@ function peek(call: SystemCall, file: File, length: number, offset: number): Uin
 }
 
 /** Writes `bytes` at `offset` (−1: at the position); how many were taken. */
-function put(call: SystemCall, file: File, bytes: Uint8Array, offset: number): number {
+function put(call: SystemCall, file: File, bytes: Uint8Array, offset: number, wait: boolean): number {
   const frames = bounce(call.tx);
   bytesToSegments(call.tx, 0, bytes);
-  const nonblock = (File.flags.get(call.tx, file) & O.NONBLOCK) !== 0;
+  const nonblock = !wait || (File.flags.get(call.tx, file) & O.NONBLOCK) !== 0;
   const taken = kindOf(call.tx, file).write(call.tx, file, bytes.length, offset, nonblock);
   for (const frame of frames) dropFrame(call.tx, frame);
   return taken;
@@ -72,6 +74,8 @@ interface Transfer {
   /** First offset in the target, or −1 for its position. */
   readonly toOffset: number;
   readonly length: number;
+  /** Whether the target is not waited for (SPLICE_F_NONBLOCK). */
+  readonly nonblock?: boolean;
 }
 
 function sourceOf(call: SystemCall, descriptor: number): File {
@@ -89,8 +93,28 @@ function targetOf(call: SystemCall, descriptor: number): File {
   return file;
 }
 
-/** Copies, and calls `finish` with the count in the last transaction. */
-function transfer(call: SystemCall, request: Transfer, finish: (done: number) => void): number {
+/** Whether a copy into the file ends where it would have to wait: into a pipe, as on Linux. */
+function isFilled(call: SystemCall, descriptor: number): boolean {
+  return PIPES.includes(File.kind.get(call.tx, targetOf(call, descriptor)));
+}
+
+/** Moves the source's position behind `done` bytes from `start` on, if it is read there, and what `finish` moves. */
+function settle(call: SystemCall, request: Transfer, start: number, done: number, finish: Finish): void {
+  if (request.fromOffset < 0 && done > 0) {
+    const file = sourceOf(call, request.from);
+    kindOf(call.tx, file).seek!(call.tx, file, start + done, SEEK.SET);
+  }
+  finish(done, start);
+}
+
+/** What else moves with the bytes: offsets in user memory. */
+type Finish = (done: number, start: number) => void;
+
+/**
+ * Copies, and calls `finish` with the count in the last transaction, and before a wait: a signal may end it, and the
+ * count so far is then the answer.
+ */
+export function transfer(call: SystemCall, request: Transfer, finish: Finish): number {
   const { tx, task } = call;
   const { from, to, toOffset, length } = request;
   let done = Task.progress.get(tx, task);
@@ -98,36 +122,37 @@ function transfer(call: SystemCall, request: Transfer, finish: (done: number) =>
   if (start < 0) start = File.position.get(tx, sourceOf(call, from));
   while (done < length) {
     try {
-      const wanted = Math.min(STEP, length - done);
-      const bytes = peek(call, sourceOf(call, from), wanted, start + done);
+      const bytes = peek(call, sourceOf(call, from), Math.min(STEP, length - done), start + done);
       if (bytes.length === 0) break;
-      done += put(call, targetOf(call, to), bytes, toOffset < 0 ? toOffset : toOffset + done);
+      const at = toOffset < 0 ? toOffset : toOffset + done;
+      done += put(call, targetOf(call, to), bytes, at, request.nonblock !== true);
     } catch (error) {
-      // A write that would wait ends the copy: the count says how far it came.
-      if (done === 0 && !(error instanceof Errno)) throw error;
       if (error instanceof Errno) {
         const result = failWrite(call, error, done);
         if (result < 0) return result;
-      } else if (error !== WOULD_BLOCK) throw error;
-      else tx.rollback();
-      break;
+        break;
+      }
+      if (error !== WOULD_BLOCK || done === 0) throw error;
+      tx.rollback();
+      if (isFilled(call, to)) break;
+      settle(call, request, start, done, finish);
+      Task.progress.set(tx, task, done);
+      Task.progressDetail.set(tx, task, start);
+      call.step();
+      throw error;
     }
     Task.progress.set(tx, task, done);
     Task.progressDetail.set(tx, task, start);
     call.step();
   }
-  if (request.fromOffset < 0 && done > 0) {
-    const file = sourceOf(call, from);
-    kindOf(tx, file).seek!(tx, file, start + done, SEEK.SET);
-  }
+  settle(call, request, start, done, finish);
   Task.progress.set(tx, task, 0);
   Task.progressDetail.set(tx, task, 0);
-  finish(done);
   return done;
 }
 
 /** An offset that the caller keeps in its memory; −1 if it gives none. */
-function offsetAt(call: SystemCall, address: number): number {
+export function offsetAt(call: SystemCall, address: number): number {
   if (address === 0) return -1;
   const view = readStruct(call, address, 8);
   const offset = view.getInt32(4, true) * 0x1_0000_0000 + view.getUint32(0, true);
@@ -136,7 +161,7 @@ function offsetAt(call: SystemCall, address: number): number {
 }
 
 /** Moves such an offset on. */
-function moveOffset(call: SystemCall, address: number, offset: number): void {
+export function moveOffset(call: SystemCall, address: number, offset: number): void {
   if (address === 0) return;
   const view = new DataView(new ArrayBuffer(8));
   view.setUint32(0, offset % 0x1_0000_0000, true);
@@ -151,8 +176,8 @@ function sendfile(call: SystemCall): number {
   if ((File.flags.get(call.tx, targetOf(call, to)) & O.APPEND) !== 0) throw errno.EINVAL;
   const fromOffset = offsetAt(call, call.address(2));
   const length = Math.min(call.address(3), RW_MAX);
-  return transfer(call, { from, to, fromOffset, toOffset: -1, length }, (done) =>
-    moveOffset(call, call.address(2), fromOffset + done),
+  return transfer(call, { from, to, fromOffset, toOffset: -1, length }, (done, start) =>
+    moveOffset(call, call.address(2), start + done),
   );
 }
 
@@ -190,20 +215,11 @@ function refuseOverlap(
   if (from < to + length && to < from + length) throw errno.EINVAL;
 }
 
-const splicing = "programs fall back to read and write";
-
 export const transferRows: readonly CallRow[] = [
-  partial(
-    71,
-    "sendfile",
-    ["fd", "fd", "address", "unsigned"],
-    "ends with a short count where Linux would wait in the middle",
-    sendfile,
-    { wait: "retry" },
-  ),
-  unsupported(75, "vmsplice", ["fd", "iovec-in", "unsigned", "hex"], splicing),
-  unsupported(76, "splice", ["fd", "address", "fd", "address", "unsigned", "hex"], splicing),
-  unsupported(77, "tee", ["fd", "fd", "unsigned", "hex"], splicing),
+  full(71, "sendfile", ["fd", "fd", "address", "unsigned"], sendfile, {
+    wait: "retry",
+    countsProgress: true,
+  }),
   full(285, "copy_file_range", ["fd", "address", "fd", "address", "unsigned", "hex"], copyFileRange, {
     wait: "retry",
   }),

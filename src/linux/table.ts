@@ -33,6 +33,7 @@ import { processRows } from "./sys-process.ts";
 import { readWriteRows } from "./sys-read-write.ts";
 import { signalRows } from "./sys-signal.ts";
 import { socketRows } from "./sys-socket.ts";
+import { spliceRows } from "./sys-splice.ts";
 import { statRows } from "./sys-stat.ts";
 import { systemRows } from "./sys-system.ts";
 import { timeRows } from "./sys-time.ts";
@@ -59,6 +60,7 @@ export const callRows: readonly CallRow[] = [
   ...readWriteRows,
   ...signalRows,
   ...socketRows,
+  ...spliceRows,
   ...statRows,
   ...systemRows,
   ...timeRows,

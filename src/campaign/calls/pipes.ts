@@ -114,6 +114,32 @@ export const pipes: readonly Scenario[] = [
     yield* g.ok("openat", AT_FDCWD, path, O.RDWR, 0);
     yield* g.ok("unlinkat", AT_FDCWD, path, 0);
   }),
+  scenario("pipes/splicing", function* (g) {
+    yield* g.setUp();
+    const [r0, w0] = yield* pipe(g);
+    const [r1, w1] = yield* pipe(g);
+    const buffer = g.bytes(64);
+    yield* g.ok("write", w0, yield* g.put("hello, splice"), 13);
+    yield* g.ok("splice", r0, 0, w1, 0, 4, 0);
+    yield* g.ok("splice", r1, 0, w0, 0, 2, 0);
+    yield* g.ok("tee", r0, w1, 6, 0);
+    yield* g.fails("EINVAL", "splice", r0, 0, w0, 0, 1, 0);
+    const path = yield* g.put("/tmp/spliced");
+    const fd = yield* g.ok("openat", AT_FDCWD, path, O.RDWR | O.CREAT, 0o600);
+    yield* g.ok("splice", r0, 0, fd, 0, 5, 0);
+    yield* g.ok("splice", r0, 0, fd, yield* g.put([1]), 5, 0);
+    yield* g.ok("splice", fd, yield* g.put([0]), w1, 0, 64, 0);
+    yield* g.ok("vmsplice", w0, yield* g.put([buffer, 8]), 1, 0);
+    yield* g.ok("vmsplice", r0, yield* g.put([buffer, 64]), 1, 2);
+    yield* g.fork(function* (child) {
+      yield* child.ok("write", w0, yield* child.put("late"), 4);
+      yield* child.ok("exit_group", 0);
+    });
+    yield* g.ok("splice", r0, 0, w1, 0, 64, 0);
+    yield* g.ok("wait4", -1, 0, 0, 0);
+    yield* g.ok("read", r1, buffer, 64);
+    yield* g.ok("unlinkat", AT_FDCWD, path, 0);
+  }),
   scenario("pipes/poll and select", function* (g) {
     yield* g.setUp();
     const [reader, writer] = yield* pipe(g);
