@@ -8,7 +8,7 @@
  *     node tools/oracle.ts show NAME…       runs them and prints the outcome
  *
  * A NAME is a scenario or the start of names. `record` runs each scenario twice and refuses an answer that
- * differs from one run to the next. The image `debian` must have been built. docs/design/oracle.md says how
+ * differs from one run to the next. The images must have been built (`debian`, and what scenarios name). docs/design/oracle.md says how
  * answers come to be trusted.
  */
 
@@ -27,10 +27,9 @@ import {
   runScenario,
 } from "./oracle/compare.ts";
 import { groupOf, hashBinaries, readGolden, staleness, writeGolden } from "./oracle/golden.ts";
-import type { Outcome, Scenario } from "./oracle/scenario.ts";
+import { imageOf, type Outcome, type Scenario } from "./oracle/scenario.ts";
 import { runInVm } from "./oracle/vm.ts";
 
-const IMAGE = "debian";
 const MADE_BY = "node tools/oracle.ts record";
 
 function chosen(names: readonly string[]): Scenario[] {
@@ -52,18 +51,20 @@ function reenter(): never {
 }
 
 interface Oracle extends AsyncDisposable {
+  readonly image: string;
   readonly runner: Runner;
   readonly root: string;
   readonly digest: string;
   readonly release: string;
 }
 
-async function openOracle(): Promise<Oracle> {
-  const image = await findImage(IMAGE);
+async function openOracle(name: string): Promise<Oracle> {
+  const image = await findImage(name);
   const root = mkdtempSync(path.join(tmpdir(), "coppice-image-"));
   execFileSync("mount", ["-t", "erofs", "-o", "loop,ro", image.path, root]);
   const runner = await chrootRunner(root);
   return {
+    image: name,
     runner,
     root,
     digest: image.digest,
@@ -114,7 +115,7 @@ async function record(oracle: Oracle, list: readonly Scenario[]): Promise<number
     }
     writeGolden(group, {
       madeBy: `${MADE_BY} ${group}/`,
-      image: { name: IMAGE, digest: oracle.digest, release: oracle.release },
+      image: { name: oracle.image, digest: oracle.digest, release: oracle.release },
       binaries: hashBinaries(oracle.root, all),
       answers,
     });
@@ -210,8 +211,12 @@ async function main(command: string | undefined, names: readonly string[]): Prom
       if (!existsSync(tool)) throw new OracleUnavailable(`${tool} is missing`);
     }
     if (process.env["COPPICE_ORACLE_INSIDE"] === undefined) reenter();
-    await using oracle = await openOracle();
-    const failed = await commands[command as keyof typeof commands](oracle, list);
+    let failed = 0;
+    for (const image of new Set(list.map(imageOf))) {
+      await using oracle = await openOracle(image);
+      const own = list.filter((scenario) => imageOf(scenario) === image);
+      failed += await commands[command as keyof typeof commands](oracle, own);
+    }
     return failed === 0 ? 0 : 1;
   } catch (error) {
     if (!(error instanceof OracleUnavailable)) throw error;

@@ -13,6 +13,15 @@ import { ImageError } from "../../src/image/errors.ts";
 import { lookUpImage } from "../../src/image/images.ts";
 
 export const IMAGE = "debian";
+
+/** What each image of the tests has in it besides the essential packages, and the lock that fixes the versions. */
+const RECIPES: Readonly<Record<string, { readonly include?: readonly string[]; readonly lock?: string }>> = {
+  [IMAGE]: {},
+  "debian-tools": {
+    include: ["python3", "procps", "less", "vim-tiny", "lsof", "tmux"],
+    lock: path.join(import.meta.dirname, "debian-tools.lock"),
+  },
+};
 /** A test of a machine that takes longer hangs. */
 const TIMEOUT_MS = 180_000;
 const LOCK: string = path.join(tmpdir(), "coppice-test-image.lock");
@@ -46,18 +55,18 @@ async function withLock<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Why there is no image and none can be built; undefined if it is there. */
-export async function whyNoImage(): Promise<string | undefined> {
-  if ((await lookUpImage(IMAGE)) !== undefined) return undefined;
+export async function whyNoImage(name: string = IMAGE): Promise<string | undefined> {
+  if ((await lookUpImage(name)) !== undefined) return undefined;
   return withLock(async () => {
-    if ((await lookUpImage(IMAGE)) !== undefined) return undefined;
-    console.log(`building the image ${IMAGE}`);
+    if ((await lookUpImage(name)) !== undefined) return undefined;
+    console.log(`building the image ${name}`);
     try {
-      await buildImage({ name: IMAGE });
+      await buildImage({ name, ...RECIPES[name] });
       return undefined;
     } catch (error) {
       const unreachable = error instanceof ImageError && ["mirror", "download"].includes(error.part);
       if (!unreachable) throw error;
-      return `the image ${IMAGE} is missing and no mirror answers: ${error.message}`;
+      return `the image ${name} is missing and no mirror answers: ${error.message}`;
     }
   });
 }

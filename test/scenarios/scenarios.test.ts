@@ -5,10 +5,11 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { suite, test } from "node:test";
 import { lookUpImage } from "../../src/image/images.ts";
-import { compareOutcomes, runScenario } from "../../tools/oracle/compare.ts";
+import { compareOutcomes, type Runner, runScenario } from "../../tools/oracle/compare.ts";
 import { coppiceRunner, whyNoBoot } from "../../tools/oracle/coppice.ts";
 import { groupOf, readGolden, staleness } from "../../tools/oracle/golden.ts";
-import { IMAGE, whyNoImage } from "../machine/image.ts";
+import { imageOf, type Scenario } from "../../tools/oracle/scenario.ts";
+import { whyNoImage } from "../machine/image.ts";
 import { scenarios } from "./all.ts";
 
 const groups = [...new Set(scenarios.map(({ name }) => groupOf(name)))];
@@ -28,29 +29,42 @@ test("at least 40 scenarios; at most 10 use a normalisation", () => {
   assert.ok(normalised.length <= 10, normalised.map(({ name }) => name).join(", "));
 });
 
-test("all answers come from one image", () => {
-  const digests = new Set(groups.map((group) => readGolden(group)?.image.digest));
-  assert.equal(digests.size, 1);
-});
+const images = [...new Set(scenarios.map(imageOf))];
 
-const reason = await whyNoImage();
-const image = await lookUpImage(IMAGE);
+for (const name of images) {
+  const own = scenarios.filter((scenario) => imageOf(scenario) === name);
 
-test("the machine boots", { skip: reason ?? false }, () => {
-  assert.equal(whyNoBoot(IMAGE), undefined);
-});
+  test(`all answers for ${name} come from one image`, () => {
+    const members = new Set(own.map((scenario) => groupOf(scenario.name)));
+    const goldens = [...members].map((group) => readGolden(group)?.image);
+    assert.equal(new Set(goldens.map((image) => image?.digest)).size, 1);
+    assert.deepEqual([...new Set(goldens.map((image) => image?.name))], [name]);
+  });
 
-suite("scenarios", { skip: reason ?? false, concurrency: 2 }, () => {
-  const runner = coppiceRunner(IMAGE);
-  for (const scenario of scenarios) {
-    test(scenario.name, async (t) => {
-      const golden = readGolden(groupOf(scenario.name));
-      assert.ok(golden && image);
-      const want = golden.answers[scenario.name];
-      assert.ok(want);
-      for (const line of staleness(golden, image.digest)) t.diagnostic(line);
-      const differences = compareOutcomes(await runScenario(scenario, runner), want);
-      assert.deepEqual(differences, [], `${scenario.name} differs from real execution`);
-    });
-  }
-});
+  const reason = await whyNoImage(name);
+  const image = await lookUpImage(name);
+
+  test(`the machine boots ${name}`, { skip: reason ?? false }, () => {
+    assert.equal(whyNoBoot(name), undefined);
+  });
+
+  suite(`scenarios in ${name}`, { skip: reason ?? false, concurrency: 2 }, () => {
+    const runner = coppiceRunner(name);
+    for (const scenario of own) runOne(scenario, runner, image?.digest ?? "");
+  });
+}
+
+const runsSlow = process.env["COPPICE_SLOW_SCENARIOS"] !== undefined;
+
+function runOne(scenario: Scenario, runner: Runner, digest: string): void {
+  const skip = scenario.slow !== undefined && !runsSlow ? scenario.slow : false;
+  void test(scenario.name, { skip }, async (t) => {
+    const golden = readGolden(groupOf(scenario.name));
+    assert.ok(golden);
+    const want = golden.answers[scenario.name];
+    assert.ok(want);
+    for (const line of staleness(golden, digest)) t.diagnostic(line);
+    const differences = compareOutcomes(await runScenario(scenario, runner), want);
+    assert.deepEqual(differences, [], `${scenario.name} differs from real execution`);
+  });
+}

@@ -30,6 +30,8 @@ export interface Scenario {
   /** Unique; `group/name`. */
   readonly name: string;
   readonly argv: readonly string[];
+  /** The image that it runs in; all of a group have the same. Default `debian`. */
+  readonly image?: string;
   /** What the program reads; without it, the input is empty. */
   readonly stdin?: string;
   /** Keys typed at a terminal of 24 by 80 that is then stdin, stdout and stderr of the program. */
@@ -45,6 +47,8 @@ export interface Scenario {
   readonly allowMissing?: Readonly<Record<string, string>>;
   /** Default 30,000. */
   readonly timeoutMs?: number;
+  /** Why it takes long; then it runs only where COPPICE_SLOW_SCENARIOS is set. */
+  readonly slow?: string;
 }
 
 /**
@@ -54,6 +58,9 @@ export interface Scenario {
 export const ALLOWED_MISSING: Readonly<Record<string, string>> = {
   rseq: "glibc asks for restartable sequences at the start of every thread and does without them",
 };
+
+/** The image of a scenario. */
+export const imageOf = (scenario: Scenario): string => scenario.image ?? "debian";
 
 export interface Outcome {
   /** With a terminal: all that it showed, and stderr is empty. */

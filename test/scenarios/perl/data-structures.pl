@@ -1,0 +1,11 @@
+use strict; use warnings;
+my %h = (fruit => { apple => 3, pear => 5 }, list => [1, [2, 3], { deep => "yes" }]);
+print "$h{fruit}{pear} $h{list}[1][1] $h{list}->[2]{deep} ", scalar @{ $h{list} }, "\n";
+for my $k (sort keys %{ $h{fruit} }) { print "$k=$h{fruit}{$k} " } print "\n";
+my @a = (5, 3, 9); push @a, 1; unshift @a, 7; splice @a, 1, 2, "x", "y";
+print "@a | @a[1..2] | $#a | ", join(",", reverse @a), "\n";
+my @sorted = sort { $a <=> $b } grep { /^\d+$/ } @a; print "@sorted\n";
+print exists $h{none} ? 1 : 0, defined $h{none} ? 1 : 0, " ", delete $h{fruit}{apple}, " ", join(",", %{ $h{fruit} }), "\n";
+my @m = map { { n => $_, sq => $_ ** 2 } } 1 .. 3; print join(" ", map { "$_->{n}:$_->{sq}" } @m), "\n";
+my ($x, @rest) = (1, 2, 3); print "$x @rest ", wantarray() // "undef", "\n";
+while (my ($i, $v) = each @rest) { print "$i->$v " } print "\n";

@@ -1,0 +1,10 @@
+use strict; use warnings; use Cwd;
+mkdir "t"; mkdir "t/a"; mkdir "t/a/b" or die; open my $f, ">", "t/a/x" or die; print $f "line $_\n" for 1 .. 5; close $f;
+link "t/a/x", "t/a/b/y"; rename "t/a/x", "t/z"; symlink "z", "t/link";
+open $f, "+<", "t/z"; my @l = <$f>; print scalar @l, " $l[-1]"; seek $f, 0, 0; read $f, my $buf, 6; print $buf; print tell $f, "\n"; close $f;
+my @found; sub visit { my $p = shift; push @found, $p; return if -l $p || !-d _; opendir my $d, $p or die; visit("$p/$_") for grep { !/^\.\.?$/ } readdir $d } visit("t"); print join(" ", sort @found), "\n";
+print join(",", (stat "t/z")[3, 7]), " ", readlink "t/link", " ", -d "t" ? "dir" : "", -l "t/link" ? " link" : "", -s "t/z", "\n";
+opendir my $d, "t"; print join(" ", sort grep { !/^\./ } readdir $d), "\n"; chmod 0600, "t/z"; printf "%o\n", (stat "t/z")[2] & 07777;
+utime 1e9, 1e9, "t/z"; print +(stat "t/z")[9], "\n"; print -e "t/none" ? 1 : "no: $!", "\n"; truncate "t/z", 3; print -s "t/z", " ", getcwd(), "\n";
+open my $s, "<", \"in memory\nsecond"; print scalar <$s>; print rmdir("t") ? "removed" : "rmdir: $!", "\n"; print join(",", map { s/.*\///r } glob "t/*"), "\n";
+unlink "t/z", "t/link", "t/a/b/y"; rmdir for "t/a/b", "t/a", "t"; print -e "t" ? "there" : "gone", "\n";

@@ -1,0 +1,11 @@
+my $t = "Key: value; other = 42";
+print "$1|$2\n" while $t =~ /(\w+)\s*[:=]\s*(\w+)/g;
+(my $u = $t) =~ tr/a-z/A-Z/; print "$u\n";
+print join(",", map { sprintf "%03b", $_ } 0..4), "\n", ucfirst lc "HELLO", " ", "ab" x 3, "\n";
+print "named $+{y}\n" if "2024-05" =~ /(?<y>\d+)-(?<m>\d+)/;
+print join("|", "a1b22c" =~ /(\d+)/g), " ", join("|", split //, "abc"), "\n";
+my @s = sort { $a->[1] <=> $b->[1] or $a->[0] cmp $b->[0] } map { [$_, length] } qw(pear fig apple kiwi);
+print join(" ", map { $_->[0] } @s), "\n";
+printf "%s %s\n", "abc" =~ /^(?!b)/ ? "yes" : "no", join ":", unpack "A2 x1 A2", "ab-cd";
+$_ = "aaa"; my $n = s/a/b/g; print "$n $_ ", index("hello", "l"), rindex("hello", "l"), "\n";
+print "x" . sprintf("%-6s|%6.2f|%+d|%e", "left", 3.14159, 5, 12345.678) . "\n";

@@ -1,0 +1,16 @@
+import os, sys, time
+print(os.environ["HOME"], os.getcwd(), os.getuid(), os.geteuid(), os.getgroups() == os.getgroups())
+os.environ["NEW"] = "value"
+print(os.popen("echo $NEW").read(), os.path.expanduser("~/x"), os.cpu_count() >= 1)
+os.umask(0o27)
+open("masked", "w").close()
+print(oct(os.stat("masked").st_mode), os.access("masked", os.X_OK), os.getpgid(0) == os.getpgrp())
+os.utime("masked", (1000000000, 1000000001.5))
+print(os.stat("masked").st_mtime, time.strftime("%F %T", time.gmtime(1e9)), os.sysconf("SC_PAGESIZE"))
+fd = os.open("masked", os.O_RDWR)
+copy = os.dup(fd)
+os.write(fd, b"shared offset")
+print(os.lseek(copy, 0, os.SEEK_CUR), os.pwrite(fd, b"S", 0), os.pread(copy, 6, 0), os.get_inheritable(fd))
+os.sendfile(1, fd, 0, 6); print(flush=True)
+print(os.statvfs("/").f_namemax, os.fpathconf(fd, "PC_NAME_MAX"), time.monotonic() > 0, os.getloadavg()[0] >= 0)
+a = time.perf_counter(); time.sleep(0.02); print(0.019 < time.perf_counter() - a < 5)

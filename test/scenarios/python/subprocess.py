@@ -1,0 +1,14 @@
+import subprocess, sys, os
+run = subprocess.run
+print(run(["echo", "hello"], capture_output=True, text=True))
+print(run("echo out; echo err >&2; exit 3", shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout)
+print(run(["tr", "a-z", "A-Z"], input=b"typed " * 5, stdout=-1).stdout)
+print(run(["sh", "-c", "kill -TERM $$"]).returncode)
+try: run(["false"], check=True)
+except subprocess.CalledProcessError as error: print(error)
+try: run(["/no/such/program"])
+except FileNotFoundError as error: print(error)
+try: run(["sleep", "10"], timeout=0.2)
+except subprocess.TimeoutExpired as error: print(error.cmd)
+print(subprocess.check_output(["env"], env={"ONLY": "this"}), subprocess.getstatusoutput("exit 4"))
+print(run(["pwd"], cwd="/usr", capture_output=True).stdout, subprocess.DEVNULL)

@@ -1,0 +1,1 @@
+seq 5 | less; less /etc/hostname > /dev/null && echo shown; less -N /no/such; echo "status $?"; printf 'a\tb\n' | less -x4 | od -c | head -1; less --version | head -1 | cut -d' ' -f1; LESSCHARSET=utf-8 less -S +3 < /etc/passwd | wc -l | awk '{ print ($1 > 10) }'; echo x | less - ; more /etc/hostname > /dev/null; echo "status $?"
