@@ -49,8 +49,8 @@ const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
   scheduler: ["doorbell", "idle", "unrung", "nextWaitAt", "queue"],
   // Failures are counted; a register file is compared by what it holds.
   task: ["attempts", "switches", "number", "registers", "queueLinks"],
-  // The tables are compared page by page.
-  "address-space": ["root", "ticket", "leafTables", "mappings"],
+  // The tables are compared page by page; a code stamp is any number that no space has had.
+  "address-space": ["root", "ticket", "leafTables", "mappings", "codeStamp"],
   // The tree's form follows from addresses; its members are compared in their order.
   mapping: ["left", "right"],
   // What a batch of frames that is to be freed holds.
