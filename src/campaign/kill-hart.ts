@@ -34,10 +34,12 @@ function hook(point: CrashPoint): void {
   const where = new TextEncoder().encode(`${point} ${storeSite()}`).subarray(0, text.length);
   text.set(where);
   control[CONTROL.length] = where.length;
-  Atomics.store(control, CONTROL.state, CONTROL_STATE.STOPPED);
+  // The parent may have lost its patience since: then it does not come.
+  const { ARMED, STOPPED } = CONTROL_STATE;
+  if (Atomics.compareExchange(control, CONTROL.state, ARMED, STOPPED) !== ARMED) return;
   Atomics.notify(control, CONTROL.state);
   // Nothing wakes it: the parent ends the thread here, between two instructions of a transaction.
-  for (;;) Atomics.wait(control, CONTROL.state, CONTROL_STATE.STOPPED);
+  for (;;) Atomics.wait(control, CONTROL.state, STOPPED);
 }
 
 onCrash((where, error) => {

@@ -71,9 +71,11 @@ function strike(block: Int32Array<SharedArrayBuffer>, point: CrashPoint): void {
   const text = new TextEncoder().encode(`${point} ${callSite()}`).subarray(0, (BLOCK_WORDS - FAULT.text) * 4);
   new Uint8Array(block.buffer, block.byteOffset + FAULT.text * 4).set(text);
   block[FAULT.length] = text.length;
-  Atomics.store(block, FAULT.state, FAULT_STATE.STOPPED);
+  // Whoever armed it may have lost patience since: then nobody would end this thread.
+  const { ARMED, STOPPED } = FAULT_STATE;
+  if (Atomics.compareExchange(block, FAULT.state, ARMED, STOPPED) !== ARMED) return;
   Atomics.notify(block, FAULT.state);
-  for (;;) Atomics.wait(block, FAULT.state, FAULT_STATE.STOPPED);
+  for (;;) Atomics.wait(block, FAULT.state, STOPPED);
 }
 
 /** The first place on the stack outside the heap and this file. */
