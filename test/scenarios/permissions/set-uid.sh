@@ -9,7 +9,7 @@ chmod 755 id
 as nobody nogroup ./id -u
 cp /bin/cat ./cat
 chmod 711 cat
-as nobody nogroup ./cat /etc/debian_version
+as nobody nogroup ./cat /etc/issue
 chmod 700 cat
-as nobody nogroup ./cat /etc/debian_version
+as nobody nogroup ./cat /etc/issue
 echo "status $?"

@@ -18,7 +18,7 @@ fallocate -l 1000 f
 stat -c %s f
 rename.ul f g f f.lock 2> /dev/null
 ls
-more < /etc/debian_version
+more < /etc/issue
 taskset -p $$ > /dev/null && echo affinity
 nice -n 3 sh -c 'nice'
 linux64 uname -m

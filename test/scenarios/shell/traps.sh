@@ -16,13 +16,13 @@ false
 trap - ERR
 bash -c 'trap "echo cleanup; exit 5" TERM; kill $$; sleep 1'
 echo "status $?"
-bash -c 'trap "" PIPE; echo x | true; echo ok'
+bash -c 'trap "" PIPE; { sleep 0.5; echo x; } | true; echo ok'
 (sleep 0.3; kill -USR2 $$) &
 trap 'echo "USR2 during wait"' USR2
 wait
 echo "wait status $(($? - 128 == $(kill -l USR2)))"
 wait
-timeout 0.5 bash -c 'trap "echo timed; exit 3" TERM; while :; do sleep 0.05; done'
+timeout 0.5 bash -c 'trap "echo timed; exit 3" TERM; sleep 5 & wait'
 echo "status $?"
 { timeout -s KILL 0.2 sleep 5; } 2> /dev/null
 echo "status $?"
