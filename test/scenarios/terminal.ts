@@ -50,7 +50,15 @@ export const terminal: readonly Scenario[] = [
   ]),
   session(
     "background",
-    ["sleep 100 &", "jobs", "kill %1; sleep 0.3", "wait; echo waited", "sleep 0.1 & wait", "jobs; echo none", "exit"],
+    [
+      "sleep 100 &",
+      "jobs",
+      "kill %1; sleep 0.3",
+      "wait; echo waited",
+      "sleep 0.1 & wait",
+      "jobs; echo none",
+      "exit",
+    ],
     jobs,
   ),
   session(
