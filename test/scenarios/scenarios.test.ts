@@ -29,6 +29,7 @@ test("at least 40 scenarios; at most 10 use a normalisation", () => {
   assert.ok(normalised.length <= 10, normalised.map(({ name }) => name).join(", "));
 });
 
+const runsSlow = process.env["COPPICE_SLOW_SCENARIOS"] !== undefined;
 const images = [...new Set(scenarios.map(imageOf))];
 
 for (const name of images) {
@@ -53,8 +54,6 @@ for (const name of images) {
     for (const scenario of own) runOne(scenario, runner, image?.digest ?? "");
   });
 }
-
-const runsSlow = process.env["COPPICE_SLOW_SCENARIOS"] !== undefined;
 
 function runOne(scenario: Scenario, runner: Runner, digest: string): void {
   const skip = scenario.slow !== undefined && !runsSlow ? scenario.slow : false;
