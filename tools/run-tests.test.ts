@@ -65,6 +65,17 @@ test("a failing test, a file that does not load and one without tests each fail"
   assert.match(outcome.output, /the file registers no test/);
 });
 
+test("a suite whose own function throws fails, and one is not counted for its tests' failures", async () => {
+  const suites = `import { describe, test } from "node:test";
+    describe("throws", () => { test("a", () => {}); throw new Error("before the rest"); });
+    describe("holds", () => { test("b", () => {}); test("c", () => { throw new Error("c"); }); });`;
+  const outcome = await runTests({ suites });
+  assert.equal(outcome.status, 1);
+  // The suite, the test that it was to wait for, and the test that fails.
+  assert.equal(outcome.lastLine, "1 passed, 3 failed");
+  assert.match(outcome.output, /before the rest/);
+});
+
 test("nothing that ran is a failure", async () => {
   const outcome = await runTests({ good: `${HEADER}test("a", () => {});` }, ["--grep", "no such test"]);
   assert.deepEqual([outcome.status, outcome.lastLine], [1, "0 passed, 0 failed"]);

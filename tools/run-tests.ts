@@ -102,6 +102,11 @@ function describeError(error: unknown): string {
   return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
 }
 
+/** Whether a suite's own function threw; the failures of its tests are events of their own. */
+function failedByItself({ error }: { readonly error?: unknown }): boolean {
+  return error !== undefined && Reflect.get(Object(error), "failureType") !== "subtestsFailed";
+}
+
 const indent = (text: string, by: number): string => text.trimEnd().replaceAll(/^(?=.)/gm, " ".repeat(by));
 
 async function runFile(file: string, options: Options, signal: AbortSignal): Promise<FileResult> {
@@ -121,8 +126,8 @@ async function runFile(file: string, options: Options, signal: AbortSignal): Pro
     if (event.type !== "test:pass" && event.type !== "test:fail") continue;
     const { name, line, details, skip, todo } = event.data;
     const isSkipped = skip !== undefined && skip !== false;
-    // A suite that is left out says nothing of its tests: it counts as one.
-    if (details.type === "suite" && !isSkipped) continue;
+    // A suite that is left out, or that fails by itself, says nothing of its tests: it counts as one.
+    if (details.type === "suite" && !isSkipped && !failedByItself(details)) continue;
     if (name === file && event.type === "test:pass") {
       // The runner reports a file without tests as one test that passed.
       if (options.grep.length > 0) continue;
