@@ -238,7 +238,7 @@ const programs: readonly (readonly [program: string, works: string, fails: strin
   ["sleep", "sleep 0.05 0.05; sleep 0", "sleep x; sleep"],
   [
     "sort",
-    "sort fruit; sort -k2n fruit; sort -u fruit; sort -r numbers | head -2; sort -t '\t' -k2,2nr table; sort -c numbers; sort -m fruit numbers | tail -1; printf 'b10\nb9\n' | sort -V; printf '2K\n1M\n' | sort -h; seq 50000 | sort -R --random-source=/dev/zero | sort -n | tail -1",
+    "sort fruit; sort -k2n fruit; sort -u fruit; sort -r numbers | head -2; sort -t '\t' -k2,2nr table; sort -c numbers; sort -m fruit numbers | tail -1; printf 'b10\nb9\n' | sort -V; printf '2K\n1M\n' | sort -h; seq 5000 | sort -R --random-source=/dev/zero | sort -n | tail -1",
     "sort nosuch; sort -k x fruit",
   ],
   [
