@@ -124,6 +124,36 @@ export function walkSegments(
   assert(done === length, "segments shorter than the copy");
 }
 
+/** Bytes up to which a loop is quicker than the views that a bulk copy needs. */
+const SMALL = 64;
+
+/** Copies from the segments to byte offset `to` of the heap. */
+export function segmentsToHeap(tx: Transaction, skip: number, to: number, length: number): void {
+  const at = tx.slotAt + SLOT.segments;
+  // The usual case, without the closure: one segment, few bytes.
+  if (length <= SMALL && tx.words[tx.slotAt + SLOT.segmentCount] === 1) {
+    const from = (tx.words[at]! >>> 0) + skip;
+    for (let i = 0; i < length; i++) tx.bytes[to + i] = tx.memoryBytes[from + i]!;
+    return;
+  }
+  walkSegments(tx, skip, length, (pa, done, run) => {
+    tx.bytes.set(tx.memoryBytes.subarray(pa, pa + run), to + done);
+  });
+}
+
+/** Copies to the segments from byte offset `from` of the heap. */
+export function heapToSegments(tx: Transaction, skip: number, from: number, length: number): void {
+  const at = tx.slotAt + SLOT.segments;
+  if (length <= SMALL && tx.words[tx.slotAt + SLOT.segmentCount] === 1) {
+    const to = (tx.words[at]! >>> 0) + skip;
+    for (let i = 0; i < length; i++) tx.memoryBytes[to + i] = tx.bytes[from + i]!;
+    return;
+  }
+  walkSegments(tx, skip, length, (pa, done, run) => {
+    tx.memoryBytes.set(tx.bytes.subarray(from + done, from + done + run), pa);
+  });
+}
+
 /** Thrown by an operation that cannot go on; the request is rolled back and waits for what it has noted. */
 export const WOULD_BLOCK: { readonly wouldBlock: true } = { wouldBlock: true };
 

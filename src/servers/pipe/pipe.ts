@@ -34,7 +34,7 @@
 
 import { redoFree } from "../../heap/allocator.ts";
 import { liveRecords, registerInvariant } from "../../heap/check.ts";
-import { REDO, SLOT } from "../../heap/layout.ts";
+import { REDO } from "../../heap/layout.ts";
 import {
   bytes,
   condition,
@@ -49,7 +49,7 @@ import {
 } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { File, FILE_KINDS } from "../../kernel/file.ts";
-import { walkSegments } from "../../kernel/request.ts";
+import { heapToSegments, segmentsToHeap } from "../../kernel/request.ts";
 import { registerRedo } from "../../kernel/thread.ts";
 
 /** Bytes in a page of a pipe, and PIPE_BUF: a write of up to this many bytes is not interleaved. */
@@ -146,7 +146,7 @@ export function putBytes(tx: Transaction, pipe: Pipe, length: number, tail: numb
       else Pipe.spare.set(tx, pipe, none());
       Pipe.pages.set(tx, pipe, slot, page);
     }
-    copyIn(tx, done, PipePage.bytes.at(page) + offset, run);
+    segmentsToHeap(tx, done, PipePage.bytes.at(page) + offset, run);
     position = (position + run) >>> 0;
     done += run;
   }
@@ -171,7 +171,7 @@ export function takeBytes(
     const run = Math.min(PIPE_PAGE - offset, length - done);
     const slot = slotOf(position, capacity);
     const page = Pipe.pages.get(tx, pipe, slot);
-    copyOut(tx, done, PipePage.bytes.at(page) + offset, run);
+    heapToSegments(tx, done, PipePage.bytes.at(page) + offset, run);
     position = (position + run) >>> 0;
     done += run;
     if ((position & (PIPE_PAGE - 1)) === 0) {
@@ -212,35 +212,6 @@ export function roomBetween(head: number, tail: number, capacity: number): numbe
 /** Bytes that still fit. */
 export function pipeRoom(tx: Transaction, pipe: Pipe): number {
   return roomBetween(Pipe.head.get(tx, pipe), Pipe.tail.get(tx, pipe), Pipe.capacity.get(tx, pipe));
-}
-
-const SMALL = 64;
-
-/** Copies from the segments to byte offset `to` of the heap. */
-function copyIn(tx: Transaction, skip: number, to: number, length: number): void {
-  const at = tx.slotAt + SLOT.segments;
-  // The usual case, without the closure: one segment, few bytes.
-  if (length <= SMALL && tx.words[tx.slotAt + SLOT.segmentCount] === 1) {
-    const from = (tx.words[at]! >>> 0) + skip;
-    for (let i = 0; i < length; i++) tx.bytes[to + i] = tx.memoryBytes[from + i]!;
-    return;
-  }
-  walkSegments(tx, skip, length, (pa, done, run) => {
-    tx.bytes.set(tx.memoryBytes.subarray(pa, pa + run), to + done);
-  });
-}
-
-/** Copies to the segments from byte offset `from` of the heap. */
-function copyOut(tx: Transaction, skip: number, from: number, length: number): void {
-  const at = tx.slotAt + SLOT.segments;
-  if (length <= SMALL && tx.words[tx.slotAt + SLOT.segmentCount] === 1) {
-    const to = (tx.words[at]! >>> 0) + skip;
-    for (let i = 0; i < length; i++) tx.memoryBytes[to + i] = tx.bytes[from + i]!;
-    return;
-  }
-  walkSegments(tx, skip, length, (pa, done, run) => {
-    tx.memoryBytes.set(tx.bytes.subarray(from + done, from + done + run), pa);
-  });
 }
 
 /** Ends of a pipe that a file has, in File.detail: bits 0 and 1. */

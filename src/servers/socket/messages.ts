@@ -10,7 +10,7 @@ import { REDO_MAX, SLOT } from "../../heap/layout.ts";
 import { append, next, remove } from "../../heap/list.ts";
 import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import { walkSegments } from "../../kernel/request.ts";
+import { heapToSegments, segmentsToHeap } from "../../kernel/request.ts";
 import {
   INLINE_BYTES,
   Mailbox,
@@ -24,35 +24,6 @@ import {
 } from "./records.ts";
 import { bury } from "./rights.ts";
 import { free } from "./state.ts";
-
-const SMALL = 64;
-
-/** Copies bytes of the segments to byte offset `to` of the heap. */
-function copyIn(tx: Transaction, skip: number, to: number, length: number): void {
-  const at = tx.slotAt + SLOT.segments;
-  // The usual case, without the closure: one segment, few bytes.
-  if (length <= SMALL && tx.words[tx.slotAt + SLOT.segmentCount] === 1) {
-    const from = (tx.words[at]! >>> 0) + skip;
-    for (let i = 0; i < length; i++) tx.bytes[to + i] = tx.memoryBytes[from + i]!;
-    return;
-  }
-  walkSegments(tx, skip, length, (pa, done, run) => {
-    tx.bytes.set(tx.memoryBytes.subarray(pa, pa + run), to + done);
-  });
-}
-
-/** Copies to the segments from byte offset `from` of the heap. */
-function copyOut(tx: Transaction, skip: number, from: number, length: number): void {
-  const at = tx.slotAt + SLOT.segments;
-  if (length <= SMALL && tx.words[tx.slotAt + SLOT.segmentCount] === 1) {
-    const to = (tx.words[at]! >>> 0) + skip;
-    for (let i = 0; i < length; i++) tx.memoryBytes[to + i] = tx.bytes[from + i]!;
-    return;
-  }
-  walkSegments(tx, skip, length, (pa, done, run) => {
-    tx.memoryBytes.set(tx.bytes.subarray(from + done, from + done + run), pa);
-  });
-}
 
 /**
  * Calls `visit(byte offset in the heap, bytes done before, bytes in this run)` for each run of the message's
@@ -90,7 +61,7 @@ function walk(
 /** Appends `length` bytes of the segments, `skip` bytes after their beginning. Throws ENOMEM. */
 export function putBytes(tx: Transaction, message: Message, skip: number, length: number): void {
   const end = Message.end.get(tx, message);
-  walk(tx, message, end, length, true, (at, done, run) => copyIn(tx, skip + done, at, run));
+  walk(tx, message, end, length, true, (at, done, run) => segmentsToHeap(tx, skip + done, at, run));
   Message.end.set(tx, message, end + length);
 }
 
@@ -102,7 +73,7 @@ export function showBytes(
   skip: number,
   length: number,
 ): void {
-  walk(tx, message, from, length, false, (at, done, run) => copyOut(tx, skip + done, at, run));
+  walk(tx, message, from, length, false, (at, done, run) => heapToSegments(tx, skip + done, at, run));
 }
 
 /** Counts `length` bytes as taken, without copying them. Pages that have been passed go. */
