@@ -78,6 +78,8 @@ int main(int argc, char **argv) {
     return 0;
   }
   if (argc < 9) return 125;
+  // What the caller of the oracle happens to have open is no part of the answer.
+  if (syscall(SYS_close_range, 3, ~0u, 0) < 0) fail("close_range");
   const char *root = argv[1], *cwd = argv[5];
   int terminal = atoi(argv[6]), slave = -1, pipes[3][2];
   struct flow flows[3] = {{0, -1}, {-1, 1}, {-1, 2}};
