@@ -15,7 +15,7 @@ export interface Node {
   readonly block: Block | undefined;
   /** Nodes that control goes on to within the region. A call's return address is not among them. */
   readonly successors: Node[];
-  /** Where an indirect jump may go within the region, by the root's dispatch; the last is where it leaves. */
+  /** Where an indirect jump may go by the root's dispatch: `elsewhere` is where it leaves. */
   readonly indirect: Node[];
   /** Where a call returns to, or a trap goes on, after a reload. */
   after: Node | undefined;
@@ -42,6 +42,12 @@ export interface Flow {
   readonly entries: readonly Node[];
   /** The entry for targets of indirect jumps that are not in the region, if there are such jumps. */
   readonly elsewhere: Node | undefined;
+  /**
+   * Lowest and highest target of indirect jumps within the region. Any of them may go to any entry between
+   * these: they share one table.
+   */
+  readonly lowest: number;
+  readonly highest: number;
 }
 
 /** Key and stand-in for a block that leaves for the target of an indirect jump. */
@@ -157,11 +163,18 @@ function orderNodes(blocks: ReadonlyMap<number, Block>, entryPcs: readonly numbe
       const target = byPc.get(pc);
       if (target !== undefined) node.successors.push(target);
     }
-    for (const pc of node.block.targets) node.indirect.push(byPc.get(pc)!);
-    if (node.indirect.length > 0) node.indirect.push(elsewhere!);
     if (hasAfter(node.block)) node.after = byPc.get(node.block.next);
   }
-  return { root, nodes, entries, elsewhere };
+  const targets = [...blocks.values()].flatMap((block) => block.targets);
+  const [lowest, highest] = [Math.min(...targets), Math.max(...targets)];
+  for (const node of nodes) {
+    if (node.block === undefined || node.block.targets.length === 0) continue;
+    for (const entry of entries) {
+      const { pc } = entry.block!;
+      if (entry === elsewhere || (pc >= lowest && pc <= highest)) node.indirect.push(entry);
+    }
+  }
+  return { root, nodes, entries, elsewhere, lowest, highest };
 }
 
 /** Cooper, Harvey and Kennedy, "A simple, fast dominance algorithm". */

@@ -103,9 +103,6 @@ class RegionWriter {
   /** Behind everything: leaves with what `offset` and `why` say. */
   #exit: Label | undefined;
   #rootLoop: Label | undefined;
-  /** Lowest and highest target of indirect jumps within the region. */
-  #lowest = 0;
-  #highest = 0;
   /** The node whose code is written. */
   #node: Node;
   /** Dirty registers where code is written. */
@@ -120,9 +117,6 @@ class RegionWriter {
     this.#node = flow.root;
     for (const node of flow.nodes) if (node.block !== undefined) this.#byPc.set(node.block.pc, node);
     this.#hasArithmetic = flow.nodes.some((node) => node.block?.steps.some(({ row }) => row.rounds));
-    const targets = flow.nodes.flatMap((node) => node.block?.targets ?? []);
-    this.#lowest = Math.min(...targets);
-    this.#highest = Math.max(...targets);
     this.#fill = {
       locals: this.#locals,
       importIndex: target.importIndex,
@@ -187,11 +181,11 @@ class RegionWriter {
 
   /** The labels of the root's dispatch: entries by number, then targets of indirect jumps by address. */
   #dispatch(): [labels: Label[], otherwise: Label] {
-    const { entries, elsewhere } = this.#flow;
+    const { entries, elsewhere, lowest, highest } = this.#flow;
     const labels = entries.map((entry) => this.#labels.get(entry)!);
     if (elsewhere === undefined) return [labels, labels[0]!];
     const otherwise = this.#labels.get(elsewhere)!;
-    for (let pc = this.#lowest; pc <= this.#highest; pc += 2) {
+    for (let pc = lowest; pc <= highest; pc += 2) {
       const node = this.#byPc.get(pc);
       labels.push(node !== undefined && node.entry >= 0 ? this.#labels.get(node)! : otherwise);
     }
@@ -424,9 +418,10 @@ class RegionWriter {
       this.#callTo(block);
     } else if (this.#node.indirect.length > 0) {
       // What lies below the lowest target wraps round to a number that is larger than any.
-      const slot = jumpTarget.sub(this.#lowest).shrU(1);
-      const slots = (this.#highest - this.#lowest) / 2 + 1;
-      const first = this.#flow.entries.length;
+      const { lowest, highest, entries } = this.#flow;
+      const slot = jumpTarget.sub(lowest).shrU(1);
+      const slots = (highest - lowest) / 2 + 1;
+      const first = entries.length;
       f.set(entryNumber, slot.ltU(slots).select(slot.wrap().add(first), i32(first + slots)));
       f.br(this.#rootLoop!);
     } else if (rs1(last.word) === 1) {

@@ -60,6 +60,61 @@ for (const suite of ["control", "atomic", "random"]) {
   });
 }
 
+/** An interpreter of `HANDLERS` operations that runs a random program for ever: a table of indirect jumps. */
+function interpreterMachine(tiers: Tiers): TestMachine {
+  const HANDLERS = 40;
+  const OPERATIONS = 4096;
+  const [next, at, wrapped, end] = [5, 6, 7, 8];
+  const machine = new TestMachine({}, 32, tiers);
+  machine.map(CODE, 4096, { fetch: true });
+  machine.map(DATA, OPERATIONS * 8, { read: true });
+  // The dispatch goes round at the end of the program.
+  const dispatch = [
+    assemble("bne", { rs1: at, rs2: end, imm: 8 }),
+    assemble("addi", { rd: at, rs1: wrapped, imm: 0 }),
+    assemble("ld", { rd: next, rs1: at, imm: 0 }),
+    assemble("addi", { rd: at, rs1: at, imm: 8 }),
+    assemble("jalr", { rs1: next }),
+  ];
+  machine.writeCode(CODE, dispatch);
+  const handlers = Array.from({ length: HANDLERS }, (_, i) => CODE + 64 + i * 12);
+  handlers.forEach((pc, i) => {
+    const rd = 10 + (i % 20);
+    machine.writeCode(pc, [
+      assemble("addi", { rd, rs1: rd, imm: i + 1 }),
+      assemble("xor", { rd: 30, rs1: 30, rs2: rd }),
+      assemble("jal", { imm: CODE - (pc + 8) }),
+    ]);
+  });
+  const random = seededRandom(11);
+  for (let i = 0; i < OPERATIONS; i++) {
+    // Some operations are rare.
+    const handler = handlers[Math.min(random.below(HANDLERS), random.below(HANDLERS))]!;
+    machine.view.setBigUint64(machine.physical(DATA + i * 8), BigInt(handler), true);
+  }
+  machine.setX(at, BigInt(DATA));
+  machine.setX(wrapped, BigInt(DATA));
+  machine.setX(end, BigInt(DATA + OPERATIONS * 8));
+  machine.pc = BigInt(CODE);
+  return machine;
+}
+
+test("a table of indirect jumps: preempted with the same registers as in tier 0", () => {
+  const [regions, tier0] = [interpreterMachine("regions"), interpreterMachine("tier 0")];
+  const random = seededRandom(5);
+  const state = (machine: TestMachine): string =>
+    `${machine.pc} ${Array.from({ length: 31 }, (_, i) => machine.x(i + 1).toString(16)).join()}`;
+  for (let round = 0; round < 3000; round++) {
+    const budget = 1 + random.below(400);
+    for (const machine of [regions, tier0]) {
+      machine.setWord(REG_BUDGET, budget);
+      assert.equal(machine.run(), EXIT.BUDGET);
+    }
+    assert.equal(state(regions), state(tier0), `after preemption ${round}`);
+  }
+  assert.ok(regionsOf(regions) > 1, "there are regions");
+});
+
 test("stored instructions are seen after fence.i", () => {
   // a0 = 1 (stored over); the code is called twice with a fence between.
   const machine = machineWith([
