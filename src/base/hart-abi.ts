@@ -40,11 +40,10 @@
  * Offsets REG_* below. x0's slot is scratch: it may hold anything at any time, and readers take 0.
  * Single-precision values are NaN-boxed in the 64-bit f slots.
  *
- * ## Hart block: 256 bytes for each hart
+ * ## Hart block: 1280 bytes for each hart
  *
- * HART_INTERRUPT: a word that any thread sets to 1 to make the hart leave translated code at the next taken
- * control transfer. HART_CODE_TAG and HART_JUMP_CACHE belong to the region translator
- * (docs/design/translator.md).
+ * HART_INTERRUPT: a word that any thread sets to INTERRUPTED to make the hart leave translated code at the
+ * next taken control transfer. The others belong to the region translator (docs/design/translator.md).
  */
 
 /** Bytes in a page and in a frame. */
@@ -106,14 +105,28 @@ export const REG_SCRATCH = 560;
 export const REG_KERNEL = 576;
 
 /** Bytes of a hart block, and the offset of its interrupt word. */
-export const HART_BLOCK_BYTES = 256;
+export const HART_BLOCK_BYTES = 1280;
 export const HART_INTERRUPT = 0;
+/** The largest budget, so that one comparison with the budget says whether to leave. */
+export const INTERRUPTED = 0x7fffffff;
 /** What the tags of the jump cache's valid entries have in bits 62..38, 8 bytes. */
 export const HART_CODE_TAG = 8;
 /** pa of the hart's jump cache, a word. */
 export const HART_JUMP_CACHE = 16;
 /** Number of indirect jumps that tier 0 has noted, a word. */
 export const HART_JUMPS_NOTED = 20;
+/** Not 0 if a page has been kept since all were forgotten, a word. */
+export const HART_KEEPS = 24;
+/**
+ * For each integer register two slots of 16 bytes: the page on which regions last accessed something through
+ * it, 8 bytes, and what its entry says, a word; all 0 if there is none. The first 32 slots hold write entries,
+ * the others read entries. No frame lies at pa 0, so that what page 0 would be found at is nobody's.
+ */
+export const HART_KEPT = 256;
+export const KEPT_SLOTS = 64;
+export const KEPT_PAGE = 0;
+export const KEPT_ENTRY = 8;
+export const KEPT_BYTES = 16;
 
 /** Why translated code came back to the kernel. */
 export const EXIT = {

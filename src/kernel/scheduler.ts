@@ -26,7 +26,7 @@
 
 import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
-import { HART_INTERRUPT } from "../base/hart-abi.ts";
+import { HART_INTERRUPT, INTERRUPTED } from "../base/hart-abi.ts";
 import { redoFree } from "../heap/allocator.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../heap/heap.ts";
 import { REDO, SLOT } from "../heap/layout.ts";
@@ -127,7 +127,8 @@ export function ringDoorbell(view: HeapView, harts: number = HARTS_MAX): void {
 
 /** Sets the interrupt word of hart `index`: it leaves translated code at the next taken control transfer. */
 export function interruptHart(view: HeapView, index: number): void {
-  Atomics.store(view.memory, Hart.blockAt.get(view, hartOf(view, index)) + (HART_INTERRUPT >> 2), 1);
+  const at = Hart.blockAt.get(view, hartOf(view, index)) + (HART_INTERRUPT >> 2);
+  Atomics.store(view.memory, at, INTERRUPTED);
 }
 
 /** Makes a task that is not on the queue ready, with the scheduler's lock held. */

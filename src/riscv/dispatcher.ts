@@ -18,7 +18,7 @@
  * INTERPRET asks for at least one instruction in tier 0: the region cannot execute the one at REG_PC. POLL says
  * that the budget is used up or the hart interrupted.
  */
-import { EXIT, REG_BUDGET, REG_PC } from "../base/hart-abi.ts";
+import { EXIT, HART_KEEPS, REG_BUDGET, REG_PC } from "../base/hart-abi.ts";
 import type { CallByName } from "./helpers.ts";
 import { emitLookUp, ENTRY } from "./jump-cache.ts";
 import { callIndirect, type Expr, i32, load } from "./wasm/expression.ts";
@@ -39,6 +39,8 @@ export const exitValue = (why: number): bigint => BigInt(why * 2 + 1);
 /** Functions of tier 0's module that regions may import. */
 export const REGION_IMPORTS: string[] = [
   "syscall",
+  "group_pa",
+  "forget_pages",
   "load_peek",
   "store_peek",
   "mulh",
@@ -65,6 +67,11 @@ export function callRegion(typeIndex: number, regs: Expr, hart: Expr, entry: Exp
   ]);
 }
 
+/** The kernel may have been called: what the hart knows of pages is void. */
+export function emitForgetPages(f: FunctionBuilder, call: CallByName, hart: Expr): void {
+  f.if(load(LOAD.i32, hart, HART_KEEPS), () => f.drop(call("forget_pages", hart)), undefined, "unlikely");
+}
+
 export function emitDispatcher(
   f: FunctionBuilder,
   call: CallByName,
@@ -76,6 +83,7 @@ export function emitDispatcher(
   const pc = f.let(load(LOAD.i64, regs, REG_PC));
   const value = f.local(I64);
   const why = f.local(I32);
+  emitForgetPages(f, call, hart);
   f.loop((again) => {
     f.block((interpret) => {
       emitLookUp(
@@ -105,6 +113,7 @@ export function emitDispatcher(
       f.store(STORE.i64, regs, pc, REG_PC);
     });
     f.set(why, call("interpret", regs, hart));
+    emitForgetPages(f, call, hart);
     f.set(pc, load(LOAD.i64, regs, REG_PC));
     f.brIf(again, why.eq(INTERNAL_EXIT.enter));
     f.if(why.eq(INTERNAL_EXIT.hot), () => {

@@ -7,8 +7,12 @@
  */
 import {
   ACCESS,
+  HART_KEEPS,
+  KEPT_ENTRY,
+  KEPT_PAGE,
   LEAF_READ,
   LEAF_WRITE,
+  PAGE_SIZE,
   REG_FFLAGS,
   REG_FRM,
   REG_RESERVATION,
@@ -26,7 +30,8 @@ import {
   type Template,
   VARIANT,
 } from "./region-template.ts";
-import { forbidden, VA_HIGH } from "./tier0-memory.ts";
+import type { Group } from "./region-accesses.ts";
+import { forbidden } from "./tier0-memory.ts";
 import { asBits, asFloat, type Binary, BINARY32, BINARY64, FLAG, isOrdinary } from "./softfloat.ts";
 import { type Expr, f64, i32, i64, load, rmw } from "./wasm/expression.ts";
 import type { FunctionBuilder } from "./wasm/function-builder.ts";
@@ -44,7 +49,7 @@ import {
   type ValueType,
 } from "./wasm/opcodes.ts";
 
-const { regs, root, target, offset, native } = FIXED;
+const { regs, hart, root, target, offset, native } = FIXED;
 
 /** What the local `native` says. */
 export function nativeOf(): Expr {
@@ -68,26 +73,113 @@ function entryOf(va: Expr, array: number): Expr {
   return load(LOAD.i32, leaf.add(va.shrU(10).wrap().and(0x3ffc)), array);
 }
 
+/** The same by the leaf table that is kept for the base register. */
+function keptEntryOf(f: FunctionBuilder, va: Expr, array: number): Expr {
+  const top = registerHole(I64, HOLE.top);
+  const leaf = registerHole(I32, HOLE.leaf);
+  const here = f.let(va.shrU(24));
+  f.if(
+    here.ne(top),
+    () => {
+      f.set(top, here);
+      f.set(leaf, load(LOAD.i32, root.add(va.shrU(22).wrap().and(0xfffc))));
+    },
+    undefined,
+    "unlikely",
+  );
+  return load(LOAD.i32, leaf.add(va.shrU(10).wrap().and(0x3ffc)), array);
+}
+
 const isNotZero = (value: Expr): Expr => value.eqz().eqz();
 
-/**
- * The check of a group of accesses: sets the group's base to the physical address that its base register has,
- * or to 0 if its accesses do not lie on one page that allows them.
- */
-export const groupCheck = (array: number): Template =>
-  record((f) => {
-    const base = registerHole(I64, HOLE.rs1);
-    const low = f.let(base.add(constantHole(I64, HOLE.low)));
-    const entry = f.let(entryOf(low, array));
-    const high = base.add(constantHole(I64, HOLE.high));
-    const bad = low
-      .xor(high)
-      .and(-4096)
-      .or(low.and(VA_HIGH))
-      .or(base.and(constantHole(I64, HOLE.mask)))
-      .or(entry.and(0xfff).extendU());
-    f.set(registerHole(I32, HOLE.base), bad.eqz().select(entry.add(base.wrap()), i32(0)));
+/** The check of a group of accesses by the page table: sets the group's base, to 0 if they are not allowed. */
+function walkCheck(array: number, keepsLeaf: boolean): Template {
+  return record((f) => {
+    const low = f.let(registerHole(I64, HOLE.rs1).add(constantHole(I64, HOLE.low)));
+    const entry = f.let(keepsLeaf ? keptEntryOf(f, low, array) : entryOf(low, array));
+    const offset = low.wrap().and(0xfff);
+    const isInside = offset.rotr(constantHole(I32, HOLE.bits)).leU(constantHole(I32, HOLE.shifted));
+    const bad = forbidden(entry, low, 1).eqz().and(isInside);
+    f.set(registerHole(I32, HOLE.base), bad.select(entry.add(low.wrap()), i32(0)));
   });
+}
+
+/** What a page is kept in. */
+interface Kept {
+  readonly page: Expr;
+  readonly entry: Expr;
+  readonly keep: (f: FunctionBuilder, page: Expr, entry: Expr) => void;
+}
+
+const inLocals: Kept = {
+  page: registerHole(I64, HOLE.page),
+  entry: registerHole(I32, HOLE.entry),
+  keep: (f, page, entry) => {
+    f.set(registerHole(I64, HOLE.page), page);
+    f.set(registerHole(I32, HOLE.entry), entry);
+  },
+};
+const keptAt = hart.add(constantHole(I32, HOLE.slot));
+const inHartBlock: Kept = {
+  page: load(LOAD.i64, keptAt, KEPT_PAGE),
+  entry: load(LOAD.i32, keptAt, KEPT_ENTRY),
+  keep: (f, page, entry) => {
+    f.store(STORE.i64, keptAt, page, KEPT_PAGE);
+    f.store(STORE.i32, keptAt, entry, KEPT_ENTRY);
+    f.store(STORE.i32, hart, i32(1), HART_KEEPS);
+  },
+};
+
+/**
+ * The check of a group of accesses by a page that is kept, which the page table is asked for otherwise. An
+ * entry that stays 0 gives a base below 4096, which is no frame's (layout.ts): it is as good as 0.
+ */
+function keptCheck({ page, entry, keep }: Kept, kind: number, keeps: boolean, isSingle: boolean): Template {
+  return record((f) => {
+    const low = f.let(registerHole(I64, HOLE.rs1).add(constantHole(I64, HOLE.low)));
+    const base = registerHole(I32, HOLE.base);
+    f.set(base, entry.add(low.wrap()));
+    const isElsewhere = isSingle
+      ? isNotZero(low.xor(page).and(constantHole(I64, HOLE.exact)))
+      : low.sub(page).rotr(constantHole(I64, HOLE.bits)).gtU(constantHole(I64, HOLE.shifted));
+    f.if(
+      isElsewhere,
+      () => {
+        const mask = constantHole(I32, HOLE.mask);
+        const found = recordedCall("group_pa", I32, [
+          root,
+          low,
+          i32(kind),
+          mask,
+          constantHole(I32, HOLE.limit),
+        ]);
+        f.set(base, found);
+        if (keeps) f.if(base, () => keep(f, low.and(-4096), base.sub(low.wrap())));
+      },
+      undefined,
+      "unlikely",
+    );
+  });
+}
+
+const checks = new Map<string, Template>();
+
+/** The check of a group, whose place and shape the holes say. */
+export function groupCheck({ check, slot, writes, low, high, mask }: Group): Template {
+  const isSingle = high - low === mask;
+  // Write implies read, so the page of a write serves reads too, but not the other way round.
+  const keeps = writes || slot === "read";
+  const key = `${check} ${writes} ${keeps} ${isSingle}`;
+  let found = checks.get(key);
+  if (found === undefined) {
+    const kind = writes ? ACCESS.WRITE : ACCESS.READ;
+    if (check === "kept") found = keptCheck(inHartBlock, kind, keeps, isSingle);
+    else if (check === "cached") found = keptCheck(inLocals, kind, true, isSingle);
+    else found = walkCheck(writes ? LEAF_WRITE : LEAF_READ, check === "leaf");
+    checks.set(key, found);
+  }
+  return found;
+}
 
 /** Records one row. */
 export class RegionEmitter implements Emitter {
@@ -238,6 +330,10 @@ export class RegionEmitter implements Emitter {
     return result;
   }
 
+  #entryOf(va: Expr, array: number): Expr {
+    return this.#is(VARIANT.leaf) ? keptEntryOf(this.f, va, array) : entryOf(va, array);
+  }
+
   load(op: LoadOp, address: Expr): Expr {
     const { f } = this;
     const size = 1 << accessLog2(op);
@@ -250,7 +346,7 @@ export class RegionEmitter implements Emitter {
     if (this.#is(VARIANT.grouped)) {
       const base = registerHole(I32, HOLE.base);
       f.if(
-        base.eqz(),
+        base.ltU(PAGE_SIZE),
         () => slow(address),
         () => f.set(pa, base.add(constantHole(I32, HOLE.displacement))),
         "unlikely",
@@ -258,7 +354,7 @@ export class RegionEmitter implements Emitter {
       return load(op, pa);
     }
     const va = f.let(address);
-    const entry = f.let(entryOf(va, LEAF_READ));
+    const entry = f.let(this.#entryOf(va, LEAF_READ));
     f.set(pa, entry.add(va.wrap()));
     f.if(isNotZero(forbidden(entry, va, size)), () => slow(va), undefined, "unlikely");
     return load(op, pa);
@@ -274,7 +370,7 @@ export class RegionEmitter implements Emitter {
     if (this.#is(VARIANT.grouped)) {
       const base = registerHole(I32, HOLE.base);
       f.if(
-        base.eqz(),
+        base.ltU(PAGE_SIZE),
         () => slow(address),
         () => f.store(op, base.add(constantHole(I32, HOLE.displacement)), value),
         "unlikely",
@@ -282,7 +378,7 @@ export class RegionEmitter implements Emitter {
       return;
     }
     const va = f.let(address);
-    const entry = f.let(entryOf(va, LEAF_WRITE));
+    const entry = f.let(this.#entryOf(va, LEAF_WRITE));
     f.if(
       isNotZero(forbidden(entry, va, size)),
       () => slow(va),

@@ -6,7 +6,8 @@
  * and where calls return to) are entries, and so is the target of every retreating edge that does not
  * dominate its source: code is structured by dominators, and such edges go through the root's dispatch.
  */
-import { type Block, NO_REGISTERS, type RegisterSet } from "./region-graph.ts";
+import { rd, rs1, rs2 } from "./decode.ts";
+import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
 
 export interface Node {
   /** Place in reverse postorder; the root is 0. */
@@ -27,6 +28,12 @@ export interface Node {
   /** Edges that lead here and are not from a node that it dominates. */
   forwardEdges: number;
   isLoop: boolean;
+  /** The header of the outermost loop that it is in; the root's if it goes by the root's dispatch. */
+  loop: Node | undefined;
+  /** Of such a header: the integer registers that nothing in the loop changes but additions to themselves. */
+  steady: number;
+  /** And those through which the loop stores. */
+  written: number;
   /** A taken transfer may lead here, so that budget and interrupt have to be looked at. */
   isTarget: boolean;
   /** Registers that may differ from the register file, at the beginning. */
@@ -99,6 +106,7 @@ export function analyse(found: ReadonlyMap<number, Block>, start: number): Flow 
     const stray = strayTargets(flow).filter((pc) => !entryPcs.includes(pc));
     if (stray.length === 0) {
       classify(flow);
+      findLoops(flow);
       findDirty(flow);
       findLive(flow);
       return flow;
@@ -143,6 +151,9 @@ function orderNodes(blocks: ReadonlyMap<number, Block>, entryPcs: readonly numbe
       entry: -1,
       forwardEdges: 0,
       isLoop: false,
+      loop: undefined,
+      steady: 0,
+      written: 0,
       isTarget: false,
       dirty: NO_REGISTERS,
       live: NO_REGISTERS,
@@ -241,6 +252,79 @@ function classify({ root, nodes }: Flow): void {
     }
   }
   for (const node of root.successors) node.isTarget = true;
+}
+
+/** Natural loops: what reaches a back edge without passing the header; the outermost ones come first. */
+function findLoops(flow: Flow): void {
+  const { root, nodes } = flow;
+  const predecessors: Node[][] = nodes.map(() => []);
+  for (const node of nodes) {
+    if (node === root) continue;
+    for (const to of node.successors) predecessors[to.index]!.push(node);
+  }
+  for (const header of nodes) {
+    if (!header.isLoop || header.loop !== undefined) continue;
+    const body = predecessors[header.index]!.filter((from) => dominates(header, from));
+    if (body.length === 0) continue;
+    header.loop = header;
+    for (let node = body.pop(); node !== undefined; node = body.pop()) {
+      if (node.loop !== undefined) continue;
+      node.loop = header;
+      body.push(...predecessors[node.index]!);
+    }
+    header.steady = ~1;
+    findSteady(header, nodes);
+  }
+  findRootLoop(flow);
+}
+
+function findSteady(header: Node, nodes: readonly Node[]): void {
+  header.steady = ~1;
+  for (const { loop, block } of nodes) {
+    if (loop !== header) continue;
+    for (const step of block!.steps) {
+      if (!isStep(step)) header.steady &= ~step.defines.x;
+      if (step.row.format.immediate === "S") header.written |= 1 << rs1(step.word);
+    }
+  }
+}
+
+/** Loops through the root's dispatch, by indirect jumps and behind calls, are one: the root's. */
+function findRootLoop({ root, nodes }: Flow): void {
+  const onwards = (node: Node): Node[] => [
+    ...(node.indirect.length === 0 ? node.successors : node.indirect),
+    ...(node.after === undefined ? [] : [node.after]),
+  ];
+  for (const start of root.successors) {
+    // What can be reached from an entry and reaches it again.
+    const reached = new Set<Node>();
+    const queue = onwards(start);
+    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+      if (reached.has(node)) continue;
+      reached.add(node);
+      queue.push(...onwards(node));
+    }
+    if (!reached.has(start)) continue;
+    const returns = new Set([start]);
+    for (let changed = true; changed; ) {
+      changed = false;
+      for (const node of reached) {
+        if (returns.has(node) || !onwards(node).some((to) => returns.has(to))) continue;
+        returns.add(node);
+        changed = true;
+      }
+    }
+    for (const node of returns) node.loop ??= root;
+  }
+  findSteady(root, nodes);
+}
+
+/** Whether it adds to a register, or defines none. */
+function isStep({ row, word, defines }: Step): boolean {
+  if (defines.x === 0) return true;
+  const to = rd(word);
+  if (row.name === "addi" || row.name === "sub") return rs1(word) === to;
+  return row.name === "add" && (rs1(word) === to || rs2(word) === to);
 }
 
 function findDirty({ nodes }: Flow): void {

@@ -23,22 +23,23 @@ import {
   EXIT,
   HART_CODE_TAG,
   HART_INTERRUPT,
-  LEAF_READ,
-  LEAF_WRITE,
+  HART_KEPT,
+  KEPT_BYTES,
+  PAGE_SIZE,
   REG_BUDGET,
   REG_PC,
 } from "../base/hart-abi.ts";
 import { immediate, rd, rs1, rs2, rs3 } from "./decode.ts";
-import { callRegion, exitValue, INTERNAL_EXIT } from "./dispatcher.ts";
+import { callRegion, emitForgetPages, exitValue, INTERNAL_EXIT } from "./dispatcher.ts";
 import type { CallByName } from "./helpers.ts";
 import type { Instruction } from "./isa.ts";
 import { ENTRY, isCacheable, jumpCacheEntry, jumpCacheEntryOf, tagOf } from "./jump-cache.ts";
-import { type Group, groupAccesses } from "./region-accesses.ts";
+import { type Group, groupAccesses, isAccess } from "./region-accesses.ts";
 import { groupCheck, nativeOf, recordSign, RegionEmitter } from "./region-emitter.ts";
 import { analyse, dominates, type Flow, type Node } from "./region-flow.ts";
 import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
 import { FIXED, RegionLocals } from "./region-locals.ts";
-import { type Filling, instantiate, type Template, templateOf, VARIANT } from "./region-template.ts";
+import { type Filling, instantiate, templateOf, VARIANT } from "./region-template.ts";
 import { type Expr, i32, i64, load } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
 import { LOAD, STORE } from "./wasm/opcodes.ts";
@@ -82,12 +83,20 @@ function mayLeave({ row, word }: Step): boolean {
   return found === "always" || (found === "dynamic" && ((word >>> 12) & 7) === 7);
 }
 
+/** Pages by register * 2 + 1 if for writes; leaf tables by register. */
+interface Kept {
+  readonly pages: Set<number>;
+  readonly leaves: Set<number>;
+}
+
+const endsWithTransfer = ({ ending }: Block): boolean => ending !== "falls" && ending !== "stops";
+const bodyOf = (block: Block): readonly Step[] =>
+  endsWithTransfer(block) ? block.steps.slice(0, -1) : block.steps;
+
 function emitRow(f: FunctionBuilder, row: Instruction, variant: number): void {
   if ((variant & VARIANT.same) !== 0 && recordSign(f, row)) return;
   row.emit(new RegionEmitter(f, row, variant));
 }
-
-const checks: { read?: Template; write?: Template } = {};
 
 class RegionWriter {
   readonly #f: FunctionBuilder;
@@ -99,6 +108,9 @@ class RegionWriter {
   readonly #byPc = new Map<number, Node>();
   readonly #labels = new Map<Node, Label>();
   readonly #loops = new Map<Node, Label>();
+  readonly #groups = new Map<Node, (Group | undefined)[]>();
+  /** What is kept in the loop of a header. */
+  readonly #kept = new Map<Node, Kept>();
   readonly #hasArithmetic: boolean;
   /** Behind everything: leaves with what `offset` and `why` say. */
   #exit: Label | undefined;
@@ -131,9 +143,15 @@ class RegionWriter {
       rm: 0,
       base: 0,
       displacement: 0,
+      slot: 0,
+      page: 0,
+      entry: 0,
+      top: 0,
+      leaf: 0,
       low: 0,
-      high: 0,
+      limit: 0,
       mask: 0,
+      bits: 0,
       leave: undefined,
     };
   }
@@ -200,10 +218,49 @@ class RegionWriter {
       inside();
       return;
     }
+    if (node.loop === node) this.#forgetPages(node);
     this.#f.loop((label) => {
       this.#loops.set(node, label);
       inside();
     });
+  }
+
+  /** Forgets the pages that are cached in a loop. */
+  #forgetPages(header: Node): void {
+    let kept = this.#kept.get(header);
+    if (kept === undefined) {
+      kept = { pages: new Set(), leaves: new Set() };
+      for (const node of this.#flow.nodes) if (node.loop === header) this.#findKept(node, kept);
+      this.#kept.set(header, kept);
+    }
+    for (const page of kept.pages) this.#locals.forget(page >>> 1, (page & 1) !== 0);
+    for (const leaf of kept.leaves) this.#locals.forgetLeaf(leaf);
+  }
+
+  #findKept(node: Node, kept: Kept): void {
+    const groups = this.#groupsOf(node);
+    bodyOf(node.block!).forEach((step, i) => {
+      const group = groups[i];
+      if (group?.check === "cached") kept.pages.add(group.register * 2 + Number(group.writes));
+      else if (group?.check === "leaf" || (group === undefined && this.#keepsLeaf(step, node)))
+        kept.leaves.add(rs1(step.word));
+    });
+  }
+
+  /** Whether an access that is in no group keeps its leaf table. */
+  #keepsLeaf({ row, word }: Step, node: Node): boolean {
+    return node.loop !== undefined && node.loop.index > 0 && rs1(word) !== 0 && isAccess(row);
+  }
+
+  #groupsOf(node: Node): (Group | undefined)[] {
+    let groups = this.#groups.get(node);
+    if (groups === undefined) {
+      const { loop } = node;
+      const about = loop && { steady: loop.steady, written: loop.written, isRoot: loop.index === 0 };
+      groups = groupAccesses(bodyOf(node.block!), about);
+      this.#groups.set(node, groups);
+    }
+    return groups;
   }
 
   /** The code of a node, with what it dominates and several edges lead to behind it; the last ones first. */
@@ -245,11 +302,9 @@ class RegionWriter {
       this.#leave();
       return;
     }
-    const endsWithTransfer = block.ending !== "falls" && block.ending !== "stops";
-    const body = endsWithTransfer ? steps.slice(0, -1) : steps;
-    this.#body(node, body);
+    this.#body(node, bodyOf(block));
     this.#node = node;
-    if (endsWithTransfer) this.#transfer(block, steps.at(-1)!);
+    if (endsWithTransfer(block)) this.#transfer(block, steps.at(-1)!);
     else this.#continue(block.next, block.ending === "stops");
   }
 
@@ -274,11 +329,16 @@ class RegionWriter {
       (row.rounds && fill.rm === 7 ? VARIANT.dynamic : 0) |
       (row.rounds && fill.rm === 1 ? VARIANT.towardsZero : 0) |
       (fill.rs1 === fill.rs2 && row.extension === "D" ? VARIANT.same : 0);
+    if (group === undefined && this.#keepsLeaf(step, this.#node)) {
+      variant |= VARIANT.leaf;
+      fill.top = this.#locals.top(fill.rs1);
+      fill.leaf = this.#locals.leaf(fill.rs1);
+    }
     if (group !== undefined) {
       variant |= VARIANT.grouped;
       if (group.first === step) this.#check(group);
       fill.base = group.local;
-      fill.displacement = fill.imm;
+      fill.displacement = fill.imm - group.low;
     }
     instantiate(this.#f, templateOf(row, variant, emitRow), fill);
   }
@@ -289,12 +349,19 @@ class RegionWriter {
     group.local = this.#locals.base(fill.rs1);
     fill.base = group.local;
     fill.low = group.low;
-    fill.high = group.high;
+    fill.limit = PAGE_SIZE - 1 - (group.high - group.low);
     fill.mask = group.mask;
-    const template = group.writes
-      ? (checks.write ??= groupCheck(LEAF_WRITE))
-      : (checks.read ??= groupCheck(LEAF_READ));
-    instantiate(this.#f, template, fill);
+    fill.bits = 31 - Math.clz32(group.mask + 1);
+    if (group.check === "cached") {
+      fill.page = this.#locals.page(group.register, group.writes);
+      fill.entry = this.#locals.entry(group.register, group.writes);
+    }
+    if (group.check === "leaf") {
+      fill.top = this.#locals.top(group.register);
+      fill.leaf = this.#locals.leaf(group.register);
+    }
+    fill.slot = HART_KEPT + (group.register + (group.slot === "write" ? 0 : 32)) * KEPT_BYTES;
+    instantiate(this.#f, groupCheck(group), fill);
   }
 
   /** The steps, inside their stubs. */
@@ -312,7 +379,7 @@ class RegionWriter {
       dirty = union(dirty, step.defines);
     }
     this.#dirty = dirty;
-    const groups = groupAccesses(steps);
+    const groups = this.#groupsOf(node);
     const labels: Label[] = [];
     const emit = (): void => {
       if (node.isTarget) this.#checkBudget(node, labels[0]!);
@@ -354,8 +421,8 @@ class RegionWriter {
   /** Leaves if the budget is used up or the hart is interrupted. */
   #checkBudget(node: Node, leave: Label): void {
     const f = this.#f;
-    const interrupt = (): Expr => load(LOAD.atomicI32, hart, HART_INTERRUPT);
-    const bound = node.isLoop || node.entry >= 0 ? i32(0).sub(interrupt()).shrU(1) : i32(0);
+    // Not an atomic load: whatever the engine makes of it, the budget comes to an end.
+    const bound = node.isLoop || node.entry >= 0 ? load(LOAD.i32, hart, HART_INTERRUPT) : i32(0);
     f.if(
       budget.le(bound),
       () => {
@@ -488,8 +555,10 @@ class RegionWriter {
     this.#dirty = NO_REGISTERS;
     // A return address is an entry, so there is a label for it or the root's dispatch.
     if (after.index > node.index) f.br(this.#labels.get(after)!);
-    else if (dominates(after, node)) f.br(this.#loops.get(after)!);
-    else {
+    else if (dominates(after, node)) {
+      this.#forgetPages(after);
+      f.br(this.#loops.get(after)!);
+    } else {
       f.set(entryNumber, i32(after.entry));
       f.br(this.#rootLoop!);
     }
@@ -506,6 +575,7 @@ class RegionWriter {
     f.store(STORE.i64, regs, i64(pc), REG_PC);
     const tag = f.let(load(LOAD.i64, hart, HART_CODE_TAG));
     f.if(this.#target.call("syscall", regs), () => f.return(i64(exitValue(EXIT.LEFT))));
+    emitForgetPages(f, this.#target.call, hart);
     if (after !== undefined) {
       const isHere = load(LOAD.i64, regs, REG_PC).eq(i64(block!.next));
       f.if(isHere.and(load(LOAD.i64, hart, HART_CODE_TAG).eq(tag)), () => this.#resume(after));

@@ -23,20 +23,34 @@ export const HOLE = {
   fs1: 5,
   fs2: 6,
   fs3: 7,
-  /** the physical base of a group of accesses. */
+  /** the physical address of a group of accesses, */
   base: 8,
+  /** the page that is cached for a group, and its entry; the number of 16 MiB, and their leaf table. */
+  page: 20,
+  entry: 21,
+  top: 25,
+  leaf: 26,
+  /** Where the hart block keeps the page of a group, from the block's start. */
+  slot: 27,
   /** Constants: immediate, pc, pc of the next instruction, bytes from the region's start, rounding mode. */
   imm: 9,
   pc: 10,
   next: 11,
   offset: 12,
   rm: 13,
-  /** Offset of an access from its group's base. */
+  /** Offset of an access from its group's first byte. */
   displacement: 14,
-  /** Of a group's check: lowest and highest byte from the base, and what must be 0 in the base. */
+  /**
+   * Of a group's check: the first byte from the base register; the largest offset of it in a page; the bits
+   * that must be 0 in its address, and how many they are; and the offset shifted right by so many.
+   */
   low: 15,
-  high: 16,
+  limit: 16,
   mask: 17,
+  bits: 22,
+  shifted: 23,
+  /** What must be equal in the address of a single access and that of its page. */
+  exact: 24,
   /** How far out the place is that leaves the region (the depth where it stands). */
   leave: 18,
   /** Index of an imported function (its number among the names). */
@@ -99,9 +113,17 @@ export interface Filling {
   /** Index of the local with a group's base. */
   base: number;
   displacement: number;
+  /** Indexes of the locals with a cached page and its entry. */
+  page: number;
+  entry: number;
+  slot: number;
+  /** The same of a leaf table. */
+  top: number;
+  leaf: number;
   low: number;
-  high: number;
+  limit: number;
   mask: number;
+  bits: number;
   leave: Label | undefined;
 }
 
@@ -166,11 +188,35 @@ export function instantiate(f: FunctionBuilder, { bytes, holes, hints }: Templat
       case HOLE.low:
         to.signed64(fill.low);
         break;
-      case HOLE.high:
-        to.signed64(fill.high);
+      case HOLE.limit:
+        to.signed32(fill.limit);
         break;
       case HOLE.mask:
-        to.signed64(fill.mask);
+        to.signed32(fill.mask);
+        break;
+      case HOLE.bits:
+        to.signed32(fill.bits);
+        break;
+      case HOLE.shifted:
+        to.signed32(fill.limit >>> fill.bits);
+        break;
+      case HOLE.exact:
+        to.signed32(-4096 | fill.mask);
+        break;
+      case HOLE.slot:
+        to.signed32(fill.slot);
+        break;
+      case HOLE.top:
+        to.unsigned(fill.top);
+        break;
+      case HOLE.leaf:
+        to.unsigned(fill.leaf);
+        break;
+      case HOLE.page:
+        to.unsigned(fill.page);
+        break;
+      case HOLE.entry:
+        to.unsigned(fill.entry);
         break;
       case HOLE.leave:
         to.unsigned(f.depth + value - 1 - fill.leave!);
@@ -197,8 +243,10 @@ export const VARIANT = {
   same: 32,
   /** The rounding mode is fixed, towards zero. */
   towardsZero: 64,
+  /** The leaf table of the access is kept. */
+  leaf: 128,
 } as const;
-const VARIANTS = 128;
+const VARIANTS = 256;
 
 const recorded = new Map<Instruction, (Template | undefined)[]>();
 

@@ -9,6 +9,10 @@
 import {
   ACCESS,
   ENTRY_INVALID,
+  HART_KEEPS,
+  HART_KEPT,
+  KEPT_BYTES,
+  KEPT_SLOTS,
   LEAF_PAGE,
   LEAF_READ,
   LEAF_WRITE,
@@ -150,6 +154,36 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
       );
       f.if(forbidden(entry, va, 1).eqz(), () => f.return(entry.add(va.wrap()).extendU()));
       f.return(i64(-1));
+    },
+  },
+  {
+    // For regions: (root, low, kind, mask, limit) → the pa of `low`, the first byte of a group of accesses, or
+    // 0 if the group may not be accessed on one page: `mask` are the bits that must be 0 in `low`, `limit`
+    // the largest offset in the page.
+    name: "group_pa",
+    signature: { parameters: [I32, I64, I32, I32, I32], result: I32 },
+    body: (f) => {
+      const [root, low, kind, mask, limit] = f.parameters as [Expr, Expr, Expr, Expr, Expr];
+      const leaf = f.let(
+        load(LOAD.i32, root.add(low.shrU(22).wrap().and(0xfffc))).add(low.shrU(10).wrap().and(0x3ffc)),
+      );
+      const entry = f.let(
+        kind.eq(ACCESS.WRITE).choose(load(LOAD.i32, leaf, LEAF_WRITE), load(LOAD.i32, leaf, LEAF_READ)),
+      );
+      const bad = forbidden(entry, low, 1).or(low.and(mask.extendU())).or(offsetOf(low).gtU(limit).extendU());
+      f.return(bad.eqz().select(entry.add(low.wrap()), i32(0)));
+    },
+  },
+  {
+    // For regions: (hart) → 0; forgets the pages that are kept in the hart block.
+    name: "forget_pages",
+    signature: { parameters: [I32], result: I32 },
+    body: (f) => {
+      const hart = f.parameter(0);
+      for (let at = 0; at < KEPT_SLOTS * KEPT_BYTES; at += 8)
+        f.store(STORE.i64, hart, i64(0), HART_KEPT + at);
+      f.store(STORE.i32, hart, i32(0), HART_KEEPS);
+      f.return(i32(0));
     },
   },
   slowLoad("load_slow", "probe"),

@@ -7,6 +7,7 @@ import {
   ACCESS,
   EXIT,
   HART_INTERRUPT,
+  INTERRUPTED,
   REG_BUDGET,
   REG_FRM,
   REG_RESERVATION,
@@ -99,11 +100,11 @@ test("each taken transfer costs one of the budget; at 0 the target is in pc", ()
 
 test("the interrupt word is polled at taken transfers and not cleared", () => {
   const machine = machineWith([assemble("jal", { rd: 0, imm: 8 })]);
-  machine.view.setUint32(machine.hart + HART_INTERRUPT, 1, true);
+  machine.view.setUint32(machine.hart + HART_INTERRUPT, INTERRUPTED, true);
   assert.equal(machine.run(), EXIT.INTERRUPT);
   // A region looks before it begins.
   assert.equal(machine.pc, BigInt(tiers === "tier 0" ? CODE + 8 : CODE));
-  assert.equal(machine.view.getUint32(machine.hart + HART_INTERRUPT, true), 1);
+  assert.equal(machine.view.getUint32(machine.hart + HART_INTERRUPT, true), INTERRUPTED);
 });
 
 test("illegal instructions and breakpoints leave with the instruction's word", () => {

@@ -35,7 +35,7 @@
  * so it cannot lead to a frame that a rollback gives away.
  */
 
-import { HART_INTERRUPT } from "../../base/hart-abi.ts";
+import { HART_INTERRUPT, INTERRUPTED } from "../../base/hart-abi.ts";
 import type { WasmMemory } from "../../base/webassembly.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../../heap/heap.ts";
 import { REDO } from "../../heap/layout.ts";
@@ -127,7 +127,7 @@ export function beginTaking(tx: Transaction, space: AddressSpace): number {
     if (slot === tx.slotIndex || tx.atomics.load(row + ROW.space) !== space) continue;
     active = true;
     const hart = w[row + ROW.hart]!;
-    if (hart > 0) Atomics.store(tx.memory, (hartBlock(tx, hart - 1) + HART_INTERRUPT) >>> 2, 1);
+    if (hart > 0) Atomics.store(tx.memory, (hartBlock(tx, hart - 1) + HART_INTERRUPT) >>> 2, INTERRUPTED);
   }
   if (!active) return 0;
   AddressSpace.ticket.set(tx, space, ticket);

@@ -67,6 +67,7 @@ const OPS = {
   shl: [0x74, 0x86, 0, 0],
   shrS: [0x75, 0x87, 0, 0],
   shrU: [0x76, 0x88, 0, 0],
+  rotr: [0x78, 0x8a, 0, 0],
   ceil: [0, 0, 0x8d, 0x9b],
   floor: [0, 0, 0x8e, 0x9c],
   trunc: [0, 0, 0x8f, 0x9d],
@@ -300,6 +301,9 @@ export class Expr {
   }
   shrU(other: Expr | number): Expr {
     return this.#binary(OPS.shrU, other);
+  }
+  rotr(other: Expr | number): Expr {
+    return this.#binary(OPS.rotr, other);
   }
   ceil(): Expr {
     return this.#unary(OPS.ceil);
