@@ -87,6 +87,17 @@ export function liveTypeAt(view: HeapView, address: HeapAddr): number {
   return w[chunk + CHUNK_HEADER_WORDS + offset / size] === BLOCK_LIVE ? type : 0;
 }
 
+/** The live block in which the word at `address` lies, 0 if none does. Accepts any number. */
+export function liveBlockAround(view: HeapView, address: HeapAddr): HeapAddr {
+  const w = view.words;
+  const index = (address - w[HEADER.chunksAt]!) >> CHUNK_SHIFT;
+  if (index < 0 || index >= w[HEADER.chunksUsed]! || w[CHUNK_TYPES_AT + index] === 0) return 0;
+  const chunk = chunkOf(address);
+  const blocksAt = w[chunk + CHUNK.blocksAt]!;
+  const block = address - ((address - blocksAt) % w[chunk + CHUNK.blockWords]!);
+  return address >= blocksAt && liveTypeAt(view, block) !== 0 ? block : 0;
+}
+
 /** The stock of blocks of `type` that the slot at `slotAt` keeps. */
 export function stockOf(slotAt: HeapAddr, type: number): HeapAddr {
   return slotAt + SLOT.stocks + type * STOCK_WORDS;

@@ -12,7 +12,8 @@
  * task only, so that task looks descriptors up without the lock; others (/proc) take it. Tasks that share a
  * table (CLONE_FILES) take the lock to look up, and with it the file stays open until the transaction ends.
  * A descriptor keeps its file alive, so a lookup raises no count; a call that waits holds nothing and looks up
- * again when it runs again.
+ * again when it runs again. In a shared table the file may end before the task is registered as a waiter with it:
+ * `closings` tells (hasItsFiles).
  *
  * Whatever touches many files goes in steps of at most STEP_FILES (rule R3): copying a table for fork, closing
  * one at exit, close-on-exec. Locks of several files are taken by rising address. Releasing a file may take
@@ -29,6 +30,7 @@ import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import { liveRecords, registerInvariant } from "../heap/check.ts";
 import type { HeapView } from "../heap/heap.ts";
+import { SLOT } from "../heap/layout.ts";
 import { defineRecord, i32, lock, none, type Ref, refs, u32, words } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { dropFile, File } from "./file.ts";
@@ -58,6 +60,8 @@ export const FileTable = defineRecord("file-table", {
   firstFree: u32(),
   /** How far a copy into this table, or the closing of its files, has come: the next descriptor. */
   progress: u32(),
+  /** Goes up whenever a descriptor is closed while several tasks share the table. */
+  closings: u32(),
   /** 1 once a record lock (fcntl) was asked for: closing then has to look for locks. */
   usesRecordLocks: u32(),
   blocks: refs("descriptor-block", BLOCKS),
@@ -86,6 +90,30 @@ export function fileAt(view: HeapView, table: FileTable, descriptor: number): Fi
 }
 
 /**
+ * Notes that the request has looked something up in the locked table of several tasks. What it looked up is kept
+ * alive by the table, so it must not wait for it once another task has closed the descriptor: {@link
+ * hasItsFiles} looks.
+ */
+export function noteTable(tx: Transaction, table: FileTable): void {
+  tx.words[tx.slotAt + SLOT.tableSeen] = FileTable.closings.get(tx, table) + 1;
+}
+
+/**
+ * Before a task waits: takes the lock of the table in which its request has looked files up, so that they last
+ * until the task is registered with their conditions; false if one has been closed since. From then on the end of
+ * a file wakes the task, because every server signals its conditions before it frees them.
+ */
+export function hasItsFiles(tx: Transaction, task: Task): boolean {
+  const at = tx.slotAt + SLOT.tableSeen;
+  const seen = tx.words[at]!;
+  const table = Task.files.get(tx, task);
+  if (seen === 0 || table === 0) return true;
+  tx.words[at] = 0;
+  FileTable.lock.acquire(tx, table);
+  return FileTable.closings.get(tx, table) + 1 === seen;
+}
+
+/**
  * Takes the lock of a table that several tasks share. For calls that copy from user memory before they look a
  * descriptor up: the lock of the address space ranks behind this one.
  */
@@ -97,7 +125,10 @@ export function lockSharedFiles(tx: Transaction, task: Task): void {
 /** The task's file `descriptor`, O_PATH files included, alive until the transaction ends. Throws EBADF. */
 export function getAnyFile(tx: Transaction, task: Task, descriptor: number): File {
   const table = Task.files.get(tx, task);
-  if (FileTable.references.get(tx, table) !== 1) FileTable.lock.acquire(tx, table);
+  if (FileTable.references.get(tx, table) !== 1) {
+    FileTable.lock.acquire(tx, table);
+    noteTable(tx, table);
+  }
   const file = fileAt(tx, table, descriptor);
   if (file === 0) throw errno.EBADF;
   return file;
@@ -194,6 +225,11 @@ export function setCloseOnExec(tx: Transaction, task: Task, descriptor: number, 
   storeCloseOnExec(tx, FileTable.blocks.get(tx, table, descriptor >>> BLOCK_SHIFT), descriptor, on);
 }
 
+function noteClosing(tx: Transaction, table: FileTable): void {
+  if (FileTable.references.get(tx, table) === 1) return;
+  FileTable.closings.set(tx, table, (FileTable.closings.get(tx, table) + 1) | 0);
+}
+
 /** Takes `descriptor` out of the locked table and returns its file, whose reference is now the caller's. */
 function removeFile(tx: Transaction, table: FileTable, descriptor: number): File {
   const file = fileAt(tx, table, descriptor);
@@ -201,6 +237,7 @@ function removeFile(tx: Transaction, table: FileTable, descriptor: number): File
   DescriptorBlock.files.set(tx, block, descriptor & (BLOCK_SIZE - 1), none());
   storeCloseOnExec(tx, block, descriptor, false);
   if (descriptor < FileTable.firstFree.get(tx, table)) FileTable.firstFree.set(tx, table, descriptor);
+  noteClosing(tx, table);
   return file;
 }
 
@@ -238,6 +275,7 @@ export function duplicateTo(
   const block = FileTable.blocks.get(tx, table, target >>> BLOCK_SHIFT);
   DescriptorBlock.files.set(tx, block, target & (BLOCK_SIZE - 1), file);
   storeCloseOnExec(tx, block, target, closeOnExec);
+  noteClosing(tx, table);
   if (file === old) return;
   File.lock.acquire(tx, file < old ? file : old);
   File.lock.acquire(tx, file < old ? old : file);

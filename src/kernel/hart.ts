@@ -61,6 +61,7 @@ import { chargeTime } from "./cpu-timers.ts";
 import { recordCrash, recordMissingCall } from "./ledger.ts";
 import { ServerDied } from "./placement/call.ts";
 import { BACKGROUND_READ, BACKGROUND_WRITE } from "./job-control.ts";
+import { hasItsFiles } from "./descriptors.ts";
 import { beginExit, signalGroupLater } from "./process.ts";
 import { finishCall, signed, X } from "./registers.ts";
 import { clearSegments, clearWaits, WOULD_BLOCK } from "./request.ts";
@@ -579,7 +580,8 @@ export class HartLoop {
     if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, inCall);
     tx.commit();
     const wakeAt = deadline >= Number.MAX_SAFE_INTEGER ? 0 : deadline;
-    const parked = parkTask(tx, this.hart, task, wakeAt, interruptible);
+    const parked = hasItsFiles(tx, task) && parkTask(tx, this.hart, task, wakeAt, interruptible);
+    if (!parked) tx.rollback();
     clearWaits(tx);
     clearSegments(tx);
     w[at] = 0;

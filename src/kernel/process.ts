@@ -12,7 +12,7 @@
 import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import { type HeapView, placeRoot } from "../heap/heap.ts";
-import { REDO } from "../heap/layout.ts";
+import { REDO, SLOT } from "../heap/layout.ts";
 import { append, each, remove } from "../heap/list.ts";
 import type { Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
@@ -146,6 +146,9 @@ export function createProcess(tx: Transaction, parent: Process, now: number): Pr
   Process.startedAt.init(tx, process, now);
   Process.dumpable.init(tx, process, 1);
   append(tx, Process.children, parent, Process.siblings, process);
+  const serial = (Kernel.lastSerial.get(tx, kernel) + 1) >>> 0;
+  Kernel.lastSerial.set(tx, kernel, serial);
+  Process.serial.init(tx, process, serial);
   append(tx, Kernel.all, kernel, Process.allLinks, process);
   setProcessOf(tx, pid, process);
   Kernel.processes.set(tx, kernel, Kernel.processes.get(tx, kernel) + 1);
@@ -459,23 +462,41 @@ export function isOrphanedGroup(view: HeapView, group: number, except: Process =
   return true;
 }
 
-/** Sends a signal to every process of a group; how many there are. With the tree lock held. */
-export function sendToGroup(tx: Transaction, group: number, info: SignalInfo): number {
-  let count = 0;
-  // Signals locks are taken by rising address; the list is not in that order.
-  const members: Process[] = [];
+/** Processes that one transaction signals: each takes a lock (rules R3 and R5). */
+const SIGNALLED_AT_ONCE = 6;
+
+/** Some of the processes with a property, and the serial after which the walk goes on, 0 at its end. */
+export interface Batch {
+  readonly processes: Process[];
+  readonly next: number;
+}
+
+/**
+ * The first processes with serials after `after` for which `wanted` holds, as many as one transaction may signal.
+ * With the tree lock held. A process that is made while the lock is free has the greatest serial, so a walk over
+ * batches also meets the children of those that it has not come to yet, and misses nobody.
+ */
+export function batchAfter(
+  tx: Transaction,
+  after: number,
+  wanted: (process: Process) => boolean,
+  most: number = SIGNALLED_AT_ONCE,
+): Batch {
+  const processes: Process[] = [];
   for (const process of each(tx, Kernel.all, kernelOf(tx), Process.allLinks)) {
-    if (Process.group.get(tx, process) === group && Process.tasks.first(tx, process) !== 0)
-      members.push(process);
+    if (Process.serial.get(tx, process) <= after || !wanted(process)) continue;
+    processes.push(process);
+    if (processes.length === most) return { processes, next: Process.serial.get(tx, process) };
   }
-  members.sort((a, b) => a - b);
-  // All of them before the first signal is sent: in a redo step that takes the scheduler's lock, which is the last.
-  for (const process of members) Process.signals.acquire(tx, process);
-  for (const process of members) {
-    sendToProcess(tx, process, info);
-    count++;
-  }
-  return count;
+  return { processes, next: 0 };
+}
+
+/** Sends a signal to a batch of processes, whose locks are all taken before the first is sent. */
+export function sendToBatch(tx: Transaction, processes: Process[], info: SignalInfo): void {
+  // By rising address. Sending takes locks that come later: of accounts, in a redo step that of the scheduler.
+  processes.sort((a, b) => a - b);
+  for (const process of processes) Process.signals.acquire(tx, process);
+  for (const process of processes) sendToProcess(tx, process, info);
 }
 
 /**
@@ -488,8 +509,13 @@ export function signalGroupLater(tx: Transaction, group: number, signal: number)
 
 registerRedo(REDO.group, (tx, value) => {
   lockTree(tx);
-  sendToGroup(tx, value >>> 6, signalInfo((value & 63) + 1, SI.KERNEL));
-  return true;
+  const cursorAt = tx.slotAt + SLOT.redoCursor;
+  const isMember = (process: Process): boolean =>
+    Process.group.get(tx, process) === value >>> 6 && Process.tasks.first(tx, process) !== 0;
+  const { processes, next } = batchAfter(tx, tx.words[cursorAt]! >>> 0, isMember);
+  sendToBatch(tx, processes, signalInfo((value & 63) + 1, SI.KERNEL));
+  tx.store(cursorAt, next);
+  return next === 0;
 });
 
 registerRedo(REDO.zombie, (tx, value) => settleZombie(tx, value as Process));

@@ -17,7 +17,7 @@ import { cancelHostCall, finishHostCall } from "./host-call.ts";
 import { recoverRequest } from "./placement/recover.ts";
 import { beginExit } from "./process.ts";
 import { clearSegments, clearWaits } from "./request.ts";
-import { abandonHart, Hart, retireTask } from "./scheduler.ts";
+import { abandonHart, Hart, retireTask, ringDoorbell } from "./scheduler.ts";
 import { SIG } from "./signal.ts";
 import { ATTENTION, RUN, Task } from "./task.ts";
 
@@ -44,6 +44,8 @@ export function recoverHart(
   Atomics.store(tx.words, tx.slotAt + SLOT.holder, thread);
   forgetScratch(tx);
   Atomics.store(tx.words, Hart.idle.at(hart), 0);
+  // It may have been the hart that was to wake for the next deadline, of which those asleep have not heard.
+  ringDoorbell(tx, 1);
   const wasInUser = Hart.inUser.get(tx, hart) !== 0;
   const task = Hart.current.get(tx, hart) as Task;
   if (task === 0) return "idle";

@@ -19,15 +19,16 @@
  *   S1  A task is on the run queue if and only if its state is READY.
  *   S2  A task is in the deadline heap at its timerIndex − 1 if and only if timerIndex ≠ 0; the heap is in
  *       order.
- *   S3  Every waiter is on its condition's list and on that of its task or entry; only tasks that are WAITING
- *       have waiters.
+ *   S3  Every waiter is on the list of its condition, which lies in a live record, and on that of its task or
+ *       entry; only tasks that are WAITING have waiters.
  *   S4  A task is RUNNING on hart h if and only if h's current task is that task.
  */
 
 import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import { HART_INTERRUPT, INTERRUPTED } from "../base/hart-abi.ts";
-import { redoFree } from "../heap/allocator.ts";
+import { liveBlockAround, redoFree } from "../heap/allocator.ts";
+import { liveRecords, registerInvariant } from "../heap/check.ts";
 import { type HeapAddr, type HeapView, placeRoot } from "../heap/heap.ts";
 import { REDO, SLOT } from "../heap/layout.ts";
 import { append, each, next, remove } from "../heap/list.ts";
@@ -599,3 +600,22 @@ export function wakeDue(tx: Transaction, now: number): boolean {
 export function doorbellAt(view: HeapView): HeapAddr {
   return Scheduler.doorbell.at(schedulerOf(view));
 }
+
+registerInvariant({
+  id: "S3",
+  statement: "a waiter is on its condition's list, in a live record; only tasks that wait have waiters",
+  check(view, report) {
+    for (const waiter of liveRecords(view, Waiter.schema)) {
+      const at = Waiter.condition.get(view, waiter);
+      if (liveBlockAround(view, at) === 0)
+        report(`waiter ${waiter} waits for ${at}, which is in no live record`);
+      const before = view.words[waiter + Waiter.conditionLinks.word + 1]!;
+      const names = before === 0 ? at + CONDITION.waiters : before + Waiter.conditionLinks.word;
+      if (view.words[names] !== waiter) report(`waiter ${waiter} is not on the list of ${at}`);
+      const task = Waiter.task.get(view, waiter);
+      if (task === 0) continue;
+      if (!Task.isLive(view, task) || Task.run.get(view, task) !== RUN.WAITING)
+        report(`task ${task} has a waiter and does not wait`);
+    }
+  },
+});

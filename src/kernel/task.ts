@@ -70,6 +70,8 @@ export const ATTENTION = {
 export const Kernel = defineRecord("kernel", {
   tree: lock("process-tree"),
   /** Where the search for the next free pid begins. */
+  /** Serial of the youngest process. */
+  lastSerial: u32(),
   lastPid: u32(),
   processes: u32(),
   tasks: u32(),
@@ -100,6 +102,8 @@ export const Process = defineRecord("process", {
   siblings: link(),
   children: list("process"),
   allLinks: link(),
+  /** Rises along Kernel.all: how a walk over all processes goes on after a commit. */
+  serial: u32(),
   /** Changed with both the tree lock and the signals lock held, so either is enough to read it. */
   tasks: list("task"),
   taskCount: u32(),

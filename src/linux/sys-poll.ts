@@ -14,7 +14,7 @@
 
 import { errno } from "../base/errno.ts";
 import type { SystemCall } from "../kernel/call.ts";
-import { fileAt, FileTable, lockFiles } from "../kernel/descriptors.ts";
+import { fileAt, FileTable, lockFiles, noteTable } from "../kernel/descriptors.ts";
 import { File, kindOf, POLL } from "../kernel/file.ts";
 import { clearWaits, WOULD_BLOCK } from "../kernel/request.ts";
 import { ATTENTION, Task } from "../kernel/task.ts";
@@ -97,6 +97,9 @@ function awaitAny(
   mask: Mask | undefined,
 ): number {
   clearWaits(call.tx);
+  // Each file is asked in a transaction of its own; what is closed after the first of them must be noticed.
+  const table = Task.files.get(call.tx, call.task);
+  if (FileTable.references.get(call.tx, table) !== 1) noteTable(call.tx, lockFiles(call.tx, call.task));
   const deadline = timeout === 0 ? 0 : call.deadlineIn(timeout);
   const ready = askAll(call, interests, timeout !== 0);
   if (ready === 0) {

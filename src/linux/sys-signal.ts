@@ -4,7 +4,7 @@ import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { IN_CALL } from "../kernel/attend.ts";
 import { type CallHandler, NO_RESULT, type SignalInfo, type SystemCall } from "../kernel/call.ts";
-import { kernelOf, lockTree, processOf, taskOf } from "../kernel/process.ts";
+import { batchAfter, lockTree, processOf, sendToBatch, taskOf } from "../kernel/process.ts";
 import {
   ACTION,
   checkSignal,
@@ -24,9 +24,8 @@ import {
   SIGNALS_MAX,
   takeSignal,
 } from "../kernel/signal.ts";
-import { ATTENTION, Kernel, LIFE, Process, SignalHandlers, Task } from "../kernel/task.ts";
+import { ATTENTION, LIFE, Process, SignalHandlers, Task } from "../kernel/task.ts";
 import { WOULD_BLOCK } from "../kernel/request.ts";
-import { each } from "../heap/list.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
 import { Credentials } from "../kernel/credentials.ts";
@@ -252,31 +251,58 @@ const kill: CallHandler = (call) => {
       sendToProcess(tx, process, userInfo(call, signal, SI.USER));
     return 0;
   }
-  const group = pid === 0 ? Process.group.get(tx, call.process) : -pid;
-  const targets: Process[] = [];
-  let found = 0;
-  for (const process of each(tx, Kernel.all, kernelOf(tx), Process.allLinks)) {
-    if (
-      pid === -1
-        ? Process.pid.get(tx, process) <= 1 || process === call.process
-        : Process.group.get(tx, process) !== group
-    ) {
-      continue;
-    }
-    if (Process.tasks.first(tx, process) === 0 && Process.life.get(tx, process) === LIFE.ALIVE) continue;
-    found++;
-    if (maySend(call, process, signal)) targets.push(process);
-  }
-  if (found === 0) throw errno.ESRCH;
-  if (targets.length === 0) throw errno.EPERM;
-  if (signal === 0) return 0;
-  const info = userInfo(call, signal, SI.USER);
-  targets.sort((a, b) => a - b);
-  // All of them before the first signal is sent: a queued one is charged under a lock that comes later.
-  for (const process of targets) Process.signals.acquire(tx, process);
-  for (const process of targets) sendToProcess(tx, process, info);
-  return 0;
+  return killMany(call, pid, signal);
 };
+
+/** What a kill of many has seen so far, in Task.progressDetail. */
+const SEEN = { FOUND: 1, PERMITTED: 2, SELF: 4 } as const;
+
+/**
+ * kill(2) of a group or of all processes: a batch in each transaction, Task.progress being the serial of the last
+ * process that has been seen to. The caller comes with the last batch, since its own signal may end it.
+ */
+function killMany(call: SystemCall, pid: number, signal: number): number {
+  const { tx, task } = call;
+  const group = pid === 0 ? Process.group.get(tx, call.process) : -pid;
+  const info = userInfo(call, signal, SI.USER);
+  const isTarget = (process: Process): boolean => {
+    const isMeant =
+      pid === -1
+        ? Process.pid.get(tx, process) > 1 && process !== call.process
+        : Process.group.get(tx, process) === group;
+    // A process that is still being made has no task yet.
+    return (
+      isMeant && (Process.tasks.first(tx, process) !== 0 || Process.life.get(tx, process) !== LIFE.ALIVE)
+    );
+  };
+  for (;;) {
+    const { processes, next } = batchAfter(tx, Task.progress.get(tx, task), isTarget);
+    const permitted = processes.filter((process) => maySend(call, process, signal));
+    let seen = Task.progressDetail.get(tx, task);
+    if (processes.length > 0) seen |= SEEN.FOUND;
+    if (permitted.length > 0) seen |= SEEN.PERMITTED;
+    if (permitted.includes(call.process)) seen |= SEEN.SELF;
+    const others = permitted.filter((process) => process !== call.process);
+    if (next === 0 && (seen & SEEN.SELF) !== 0) others.push(call.process);
+    if (signal !== 0) sendToBatch(tx, others, info);
+    if (next === 0) return endKill(call, seen);
+    Task.progress.set(tx, task, next);
+    Task.progressDetail.set(tx, task, seen);
+    // What has been begun is carried to its end, whatever comes for the caller meanwhile.
+    Task.inCall.set(tx, task, IN_CALL.UNINTERRUPTIBLE);
+    call.step();
+    lockTree(tx);
+  }
+}
+
+function endKill({ tx, task }: SystemCall, seen: number): number {
+  if (Task.progress.get(tx, task) !== 0) {
+    Task.progress.set(tx, task, 0);
+    Task.progressDetail.set(tx, task, 0);
+  }
+  if ((seen & SEEN.PERMITTED) !== 0) return 0;
+  return (seen & SEEN.FOUND) !== 0 ? -errno.EPERM.code : -errno.ESRCH.code;
+}
 
 function sendToThread(
   call: SystemCall,

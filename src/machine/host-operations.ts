@@ -8,7 +8,6 @@
 
 import { errno } from "../base/errno.ts";
 import { decodeUtf8 } from "../base/text.ts";
-import { each } from "../heap/list.ts";
 import { none } from "../heap/record.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import type { Credentials } from "../kernel/credentials.ts";
@@ -20,7 +19,7 @@ import {
   type HostCallHandler,
   type HostOperation,
 } from "../kernel/host-call.ts";
-import { beginExit, kernelOf, lockTree, processOf, reap } from "../kernel/process.ts";
+import { batchAfter, beginExit, kernelOf, lockTree, processOf, reap } from "../kernel/process.ts";
 import { addSegment, clearSegments, pathAt } from "../kernel/request.ts";
 import { sendToProcess, SI, SIG, signalInfo } from "../kernel/signal.ts";
 import { Kernel, LIFE, Process } from "../kernel/task.ts";
@@ -213,14 +212,16 @@ const chown: HostCallHandler = (call, record) => {
 const shutdown: HostCallHandler = (call) => {
   const { tx } = call;
   const kernel = lockTree(tx);
-  const alive: Process[] = [];
-  for (const process of each(tx, Kernel.all, kernel, Process.allLinks)) {
-    if (Process.tasks.first(tx, process) !== 0) alive.push(process);
+  const isAlive = (process: Process): boolean => Process.tasks.first(tx, process) !== 0;
+  const mustEnd = (process: Process): boolean => isAlive(process) && Process.ending.get(tx, process) === 0;
+  for (;;) {
+    const { processes } = batchAfter(tx, 0, mustEnd);
+    if (processes.length === 0) break;
+    for (const process of processes.sort((a, b) => a - b)) beginExit(tx, process, SIG.KILL);
+    call.step();
+    lockTree(tx);
   }
-  if (alive.length === 0) return 0;
-  for (const process of alive.sort((a, b) => a - b)) beginExit(tx, process, SIG.KILL);
-  call.step();
-  lockTree(tx);
+  if (batchAfter(tx, 0, isAlive, 1).processes.length === 0) return 0;
   throw call.waitFor(Kernel.changed.at(kernel));
 };
 

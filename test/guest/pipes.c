@@ -237,8 +237,48 @@ static void inherit(void) {
   waitStatus(pid);
 }
 
+static volatile int waiting, left;
+static int waitReading(void *fd) {
+  char c;
+  waiting = 1;
+  long n = read((long)fd, &c, 1);
+  left = n <= 0 ? 1 : 2;
+  return 0;
+}
+static int waitWriting(void *fd) {
+  static char full[70000];
+  waiting = 1;
+  long n = write((long)fd, full, sizeof full);
+  left = n <= 65536 ? 1 : 2;
+  return 0;
+}
+/// Threads wait on a pipe of which the main thread closes both ends: theirs first, so that nobody is left.
+static void closing(void) {
+  handle(SIGPIPE, SIG_IGN, 0, 0);
+  for (int end = 0; end < 2; end++) {
+    int fds[2], other[2];
+    pipe2(fds, 0);
+    waiting = left = 0;
+    struct thread t;
+    startThread(&t, end == 0 ? waitReading : waitWriting, (void *)(long)fds[end]);
+    waitFor(&waiting);
+    sleepMs(40);
+    close(fds[end]);
+    close(fds[1 - end]);
+    ok(end == 0 ? "a reader comes back" : "a writer comes back", waitFor(&left) && left == 1);
+    joinThread(&t);
+    pipe2(other, 0);
+    char c = 0;
+    write(other[1], "x", 1);
+    read(other[0], &c, 1);
+    ok("the next pipe is sound", c == 'x');
+    close(other[0]);
+    close(other[1]);
+  }
+}
+
 static const struct section all[] = {
     {"basics", basics}, {"capacity", capacity}, {"blocking", blocking}, {"atomicity", atomicity},
-    {"broken", broken}, {"poll", polling},      {"fifo", fifo},         {"inherit", inherit},
+    {"broken", broken}, {"poll", polling},      {"fifo", fifo},         {"inherit", inherit}, {"closing", closing},
 };
 SECTIONS("pipes", all)

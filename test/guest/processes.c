@@ -187,6 +187,7 @@ static void orphans(void) {
   statusIs("the parent's death signal", waitStatus(pid), 0);
 }
 
+static void countSignal(int sig) {}
 static void groups(void) {
   long pid = fork();
   if (pid == 0) {
@@ -229,6 +230,38 @@ static void groups(void) {
   sleepMs(150);
   errIs("setpgid of a child after exec", setpgid(pid, pid), EACCES);
   waitStatus(pid);
+}
+
+static void crowd(void) {
+  // More than one transaction can signal: every one of them must get it, once.
+  volatile int *up = shared(4096);
+  long leader = fork();
+  if (leader == 0) {
+    setpgid(0, 0);
+    for (int i = 0; i < 60; i++)
+      if (fork() == 0) {
+        mask_t none = 0;
+        setMask(BIT(SIGUSR1));
+        handle(SIGUSR1, countSignal, 0, 0);
+        __atomic_add_fetch(&up[0], 1, __ATOMIC_SEQ_CST);
+        SYS(rt_sigsuspend, &none, 8);
+        __atomic_add_fetch(&up[1], 1, __ATOMIC_SEQ_CST);
+        for (;;) sleepMs(1000);
+      }
+    handle(SIGUSR1, countSignal, 0, 0);
+    for (;;) sleepMs(1000);
+  }
+  for (int i = 0; i < 2000 && up[0] < 60; i++) sleepMs(5);
+  eq("all are there", up[0], 60);
+  eq("ask after them", kill(-leader, 0), 0);
+  eq("a signal for all", kill(-leader, SIGUSR1), 0);
+  for (int i = 0; i < 2000 && up[1] < 60; i++) sleepMs(5);
+  eq("sixty have it", up[1], 60);
+  eq("the end of all", kill(-leader, SIGKILL), 0);
+  statusIs("the leader's too", waitStatus(leader), SIGKILL);
+  long r = 0;
+  for (int i = 0; i < 400 && (r = kill(-leader, 0)) == 0; i++) sleepMs(5);
+  errIs("nobody is left", r, ESRCH);
 }
 
 static void identity(void) {
@@ -291,7 +324,7 @@ static void pauseBriefly(void) { sleepMs(400); }
 
 static const struct section all[] = {
     {"storm", storm}, {"tree", tree},         {"vfork", shareUntilExec}, {"spawn", spawn},       {"wait", waitForms},
-    {"orphans", orphans}, {"groups", groups}, {"identity", identity},    {"mixed", mixed},
+    {"orphans", orphans}, {"groups", groups}, {"crowd", crowd}, {"identity", identity},    {"mixed", mixed},
 };
 static const struct section helpers[] = {{"nothing", nothing}, {"pause", pauseBriefly}};
 int main(int argc, char **argv) {

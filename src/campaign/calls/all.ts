@@ -1,5 +1,6 @@
 /** All scenarios of the crash campaign. */
 
+import { crowds } from "./crowds.ts";
 import { events } from "./events.ts";
 import { files } from "./files.ts";
 import { host } from "./host.ts";
@@ -28,5 +29,6 @@ export const scenarios: readonly Scenario[] = [
   ...sharing,
   ...interrupts,
   ...terminalModes,
+  ...crowds,
   ...host,
 ];

@@ -104,6 +104,9 @@ export function pollCounter(tx: Transaction, counter: EventCounter, note: boolea
 
 export function closeCounter(tx: Transaction, counter: EventCounter): void {
   EventCounter.lock.acquire(tx, counter);
+  // A thread may wait whose descriptor another thread has closed: it is woken before the record goes.
+  signalCondition(tx, EventCounter.readable.at(counter));
+  signalCondition(tx, EventCounter.writable.at(counter));
   EventCounter.free(tx, counter);
 }
 

@@ -34,7 +34,7 @@ import { REDO, SLOT } from "../../heap/layout.ts";
 import { append, each, next, remove } from "../../heap/list.ts";
 import { rollbackTo, savepoint } from "../../heap/savepoint.ts";
 import type { Transaction } from "../../heap/transaction.ts";
-import { CONDITION, signalCondition } from "../../kernel/condition.ts";
+import { CONDITION, hasWaiters, signalCondition } from "../../kernel/condition.ts";
 import { File, FILE_KINDS, kindOf, releaseFile } from "../../kernel/file.ts";
 import { kernelOf } from "../../kernel/process.ts";
 import { bytesToSegments, clearWaits, noteWait } from "../../kernel/request.ts";
@@ -47,7 +47,7 @@ import {
 } from "../../kernel/scheduler.ts";
 import { Eventpoll, Kernel, PollEntry, Waiter, WATCH } from "../../kernel/task.ts";
 import { registerRedo } from "../../kernel/thread.ts";
-import { registerDrop } from "../server.ts";
+import { dropAfterCommit, registerDrop } from "../server.ts";
 
 /** Bytes of struct epoll_event on riscv64, which pads it. */
 export const EPOLL_EVENT_BYTES = 16;
@@ -316,7 +316,12 @@ registerDrop("eventpoll", (tx, poll) => {
   for (let i = 0; i < FORGET_STEP; i++) {
     const entry = Eventpoll.entries.first(tx, poll);
     if (entry === 0) {
-      redoFree(tx, poll);
+      const readable = Eventpoll.readable.at(poll);
+      if (hasWaiters(tx, readable)) {
+        // Threads whose descriptor another thread has closed are woken first.
+        signalCondition(tx, readable);
+        dropAfterCommit(tx, poll);
+      } else redoFree(tx, poll);
       return true;
     }
     forget(tx, entry);

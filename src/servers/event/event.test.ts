@@ -13,7 +13,7 @@ import { placeAccounts } from "../../kernel/account.ts";
 import { createKernel, createProcess, kernelOf, lockTree } from "../../kernel/process.ts";
 import { addSegment, clearSegments, clearWaits } from "../../kernel/request.ts";
 import { createScheduler, Hart, hartOf } from "../../kernel/scheduler.ts";
-import { Eventpoll, Kernel, PollEntry, Process, Timer, Waiter, WATCH } from "../../kernel/task.ts";
+import { Eventpoll, Kernel, PollEntry, Process, Task, Timer, Waiter, WATCH } from "../../kernel/task.ts";
 import { KernelThread } from "../../kernel/thread.ts";
 import { hartBlock, placeMemory } from "../../kernel/memory/layout.ts";
 import { createPipe } from "../pipe/pipe-server.ts";
@@ -264,6 +264,15 @@ describe("mutants: each invariant is tripped by a state that breaks it", () => {
   });
   trips("E5", ({ tx, pollFile }, entry) => {
     tx.store(PollEntry.file.word + entry, pollFile);
+  });
+  trips("S3", ({ tx }, entry) => {
+    const waiter = PollEntry.waiters.first(tx, entry);
+    tx.store(Waiter.condition.get(tx, waiter) + 1, 0);
+  });
+  trips("S3", ({ tx, counter }) => EventCounter.free(tx, File.object.get(tx, counter) as EventCounter));
+  trips("S3", ({ tx }, entry) => {
+    const waiter = PollEntry.waiters.first(tx, entry);
+    Waiter.task.set(tx, waiter, Task.allocate(tx));
   });
   trips("EC1", ({ tx, counter }) => {
     const record = File.object.get(tx, counter) as EventCounter;

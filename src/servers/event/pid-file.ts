@@ -56,6 +56,8 @@ export function pollPidFile(tx: Transaction, record: PidFile, note: boolean | nu
 export function closePidFile(tx: Transaction, record: PidFile): void {
   PidFile.lock.acquire(tx, record);
   if (PidFile.files.add(tx, record, -1) > 0 || PidFile.process.get(tx, record) !== 0) return;
+  // A thread may wait whose descriptor another thread has closed.
+  signalCondition(tx, PidFile.changed.at(record));
   PidFile.free(tx, record);
 }
 

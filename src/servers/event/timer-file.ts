@@ -123,6 +123,8 @@ export function closeTimerFile(tx: Transaction, timer: TimerFile): void {
   TimerFile.lock.acquire(tx, timer);
   const alarm = TimerFile.alarm.get(tx, timer);
   if (alarm !== 0) dropAlarm(tx, alarm);
+  // A thread may wait whose descriptor another thread has closed.
+  signalCondition(tx, TimerFile.readable.at(timer));
   TimerFile.free(tx, timer);
 }
 

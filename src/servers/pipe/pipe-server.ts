@@ -121,6 +121,9 @@ function close(tx: Transaction, pipe: Pipe, ends: number): void {
   if ((ends & END.READ) !== 0) readers = Pipe.readers.add(tx, pipe, -1);
   if ((ends & END.WRITE) !== 0) writers = Pipe.writers.add(tx, pipe, -1);
   if (readers + writers === 0) {
+    // A thread may wait whose descriptor another thread has closed: it is woken before the record goes.
+    signalCondition(tx, Pipe.readable.at(pipe));
+    signalCondition(tx, Pipe.writable.at(pipe));
     unlinkFifo(tx, pipe);
     freePipe(tx, pipe);
     return;

@@ -104,6 +104,9 @@ function close(tx: Transaction, tty: Tty, side: number): void {
     signalCondition(tx, Tty.inputRoom.at(tty));
   }
   if (Tty.masters.get(tx, tty) + Tty.slaves.get(tx, tty) > 0) return;
+  // Threads whose descriptors another thread has closed are woken before the record goes.
+  for (const end of [Tty.readable, Tty.writable, Tty.outputReady, Tty.inputRoom])
+    signalCondition(tx, end.at(tty));
   TtyPage.free(tx, Tty.input.get(tx, tty));
   for (let i = 0; i < OUTPUT_BYTES / PAGE_BYTES; i++) TtyPage.free(tx, Tty.output.get(tx, tty, i));
   Tty.free(tx, tty);

@@ -1,0 +1,119 @@
+/** Sets without a bound, and files that others close: signals to many processes, ends that are waited for. */
+
+import type { Guest, Step } from "../guest.ts";
+import { AT_FDCWD, O, scenario, type Scenario } from "./scenario.ts";
+
+const SIG = { INT: 2, KILL: 9, USR2: 12, PIPE: 13 } as const;
+const SIG_IGN = 1;
+const CLONE_THREAD = 0x3d_0f00;
+/** Processes in a crowd: more than two transactions signal (batchAfter in kernel/process.ts). */
+const CROWD = 13;
+const IOCTL = { TIOCSPTLCK: 0x4004_5431, TIOCGPTPEER: 0x5441, TIOCSCTTY: 0x540e } as const;
+
+/** Makes CROWD children that wait for a signal. */
+function* crowd(g: Guest): Step {
+  for (let i = 0; i < CROWD; i++) {
+    const pid = yield* g.fork(function* (child) {
+      yield* child.call("rt_sigsuspend", yield* child.put([0]), 8);
+      yield* child.ok("exit_group", 1);
+    });
+    if (pid < 0) throw new Error(`only ${i} processes`);
+  }
+}
+
+function* reap(g: Guest): Step {
+  for (let i = 0; i < CROWD; i++) yield* g.ok("wait4", -1, 0, 0, 0);
+}
+
+/** A thread that makes one call and ends. */
+function* thread(g: Guest, call: string, ...args: readonly number[]): Step {
+  const word = g.bytes(16);
+  yield* g.clone(
+    CLONE_THREAD,
+    function* (own) {
+      yield* own.call(call, ...args);
+      yield* own.ok("exit", 0);
+    },
+    g.bytes(1024) + 1024,
+    word,
+    0x1000,
+    word + 8,
+  );
+}
+
+export const crowds: readonly Scenario[] = [
+  scenario("crowds/kill", function* (g) {
+    yield* g.setUp();
+    yield* g.fails("ESRCH", "kill", -1, 0);
+    yield* crowd(g);
+    yield* g.ok("kill", -1, 0);
+    yield* g.fails("ESRCH", "kill", -30000, SIG.KILL);
+    yield* g.ok("rt_sigaction", SIG.USR2, yield* g.put([SIG_IGN, 0, 0]), 0, 8);
+    yield* g.ok("kill", 0, SIG.USR2);
+    yield* reap(g);
+    yield* crowd(g);
+    yield* g.ok("kill", -1, SIG.KILL);
+    yield* reap(g);
+  }),
+  scenario("crowds/a key", function* (g) {
+    yield* g.setUp();
+    const master = yield* g.ok("openat", AT_FDCWD, yield* g.put("/dev/ptmx"), O.RDWR, 0);
+    yield* g.ok("ioctl", master, IOCTL.TIOCSPTLCK, yield* g.put([0]));
+    const slave = yield* g.ok("ioctl", master, IOCTL.TIOCGPTPEER, O.RDWR | 0o400);
+    yield* g.fork(function* (leader) {
+      yield* leader.ok("setsid");
+      yield* leader.ok("ioctl", slave, IOCTL.TIOCSCTTY, 0);
+      yield* crowd(leader);
+      yield* leader.ok("rt_sigaction", SIG.INT, yield* leader.put([SIG_IGN, 0, 0]), 0, 8);
+      yield* leader.ok("write", master, yield* leader.put(Uint8Array.of(3)), 1);
+      yield* reap(leader);
+      yield* leader.ok("exit_group", 0);
+    });
+    yield* g.ok("wait4", -1, 0, 0, 0);
+    yield* g.ok("close", slave);
+    yield* g.ok("close", master);
+  }),
+  scenario("crowds/ends that others close", function* (g) {
+    yield* g.setUp();
+    const fds = g.bytes(8);
+    const buffer = g.bytes(4096 * 17);
+    yield* g.ok("rt_sigaction", SIG.PIPE, yield* g.put([SIG_IGN, 0, 0]), 0, 8);
+    for (const waits of ["read", "write"] as const) {
+      yield* g.ok("pipe2", fds, 0);
+      const [reader, writer] = [yield* g.word(fds), yield* g.word(fds + 4)];
+      yield* thread(g, waits, waits === "read" ? reader : writer, buffer, 4096 * 17);
+      yield* g.ok("sched_yield");
+      yield* g.ok("close", waits === "read" ? reader : writer);
+      yield* g.ok("close", waits === "read" ? writer : reader);
+      yield* g.ok("sched_yield");
+    }
+    for (const [make, first] of [
+      ["eventfd2", 0],
+      ["timerfd_create", 1],
+    ] as const) {
+      const file = yield* g.ok(make, first, 0);
+      yield* thread(g, "read", file, buffer, 8);
+      yield* thread(g, "read", file, buffer, 8);
+      yield* g.ok("sched_yield");
+      yield* g.ok("close", file);
+      yield* g.ok("sched_yield");
+    }
+    const poll = yield* g.ok("epoll_create1", 0);
+    yield* thread(g, "epoll_pwait", poll, buffer, 1, -1, 0, 8);
+    yield* g.ok("sched_yield");
+    yield* g.ok("close", poll);
+    yield* g.ok("sched_yield");
+    const master = yield* g.ok("openat", AT_FDCWD, yield* g.put("/dev/ptmx"), O.RDWR, 0);
+    yield* thread(g, "read", master, buffer, 8);
+    yield* g.ok("sched_yield");
+    yield* g.ok("close", master);
+    yield* g.ok("sched_yield");
+    const socket = g.bytes(8);
+    yield* g.ok("socketpair", 1, 1, 0, socket);
+    yield* thread(g, "read", yield* g.word(socket), buffer, 8);
+    yield* g.ok("sched_yield");
+    yield* g.ok("close", yield* g.word(socket));
+    yield* g.ok("close", yield* g.word(socket + 4));
+    yield* g.ok("sched_yield");
+  }),
+];
