@@ -11,14 +11,16 @@ import { Credentials } from "../kernel/credentials.ts";
 import { type SystemCall } from "../kernel/call.ts";
 import { createFile, File, FILE_KINDS, type FileKindName } from "../kernel/file.ts";
 import { jobControl } from "../kernel/job-control.ts";
+import { Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { CAP } from "../servers/auth/capabilities.ts";
 import { END, type Pipe } from "../servers/pipe/pipe.ts";
 import { pipeServer, reopenPipe } from "../servers/pipe/pipe-server.ts";
-import { ttyServer } from "../servers/tty/tty-server.ts";
+import { openPeer as openNamelessPeer, terminalIndex, ttyServer } from "../servers/tty/tty-server.ts";
 import { SIDE, Tty } from "../servers/tty/tty.ts";
 import { registerOpener, registerReopener } from "../servers/vfs/open.ts";
 import { Inode } from "../servers/vfs/records.ts";
+import { vfs } from "../servers/vfs/vfs.ts";
 import { O, O_ACCMODE } from "./abi-file.ts";
 
 const FIFO = FILE_KINDS.indexOf("fifo");
@@ -92,6 +94,18 @@ registerOpener(`char ${PTS_MAJOR}`, (tx, file, inode, flags) => {
   const tty = ttys.openSlave(tx, minorOf(tx, inode), (flags & O.NOCTTY) !== 0, isPrivileged(tx, file));
   become(tx, file, "tty", tty, SIDE.SLAVE);
 });
+
+/**
+ * TIOCGPTPEER: the slave of the master `file`, as if opened by its name in /dev/pts, which need not be within
+ * reach of the caller. Without any devpts it is a file without a name. EIO if `file` is no master.
+ */
+export function openPeer(call: SystemCall, file: File, flags: number): File {
+  const { tx, task } = call;
+  const { index, isMaster } = terminalIndex(tx, file);
+  if (!isMaster) throw errno.EIO;
+  const named = vfs.openTerminal(tx, Task.credentials.get(tx, task), index, flags);
+  return named !== 0 ? named : openNamelessPeer(tx, file, flags);
+}
 
 /**
  * Before an open with `flags` takes any lock: the lock of the process tree, if the caller may come by a

@@ -11,9 +11,9 @@ import { clearSegments } from "../kernel/request.ts";
 import { pipeAvailable } from "../servers/pipe/pipe-server.ts";
 import { socketOf, sockets } from "../servers/socket/socket-server.ts";
 import { TTY_IOCTLS } from "../servers/tty/termios.ts";
-import { openPeer } from "../servers/tty/tty-server.ts";
-import { O, SEEK } from "./abi-file.ts";
+import { O, O_ACCMODE, SEEK } from "./abi-file.ts";
 import { IOCTL } from "./abi-ioctl.ts";
+import { openPeer, prepareOpen } from "./attach.ts";
 import { type CallRow, nameSet, partial } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
 import { readStruct, segmentsFor, writeUser } from "./user.ts";
@@ -24,6 +24,8 @@ function kindName(call: SystemCall, file: File): string {
 
 function ioctl(call: SystemCall): number {
   const { tx, task } = call;
+  // The peer may become the controlling terminal, whose lock ranks before that of the descriptors.
+  if (call.uint(1) === IOCTL.TIOCGPTPEER) prepareOpen(tx, call.uint(2));
   const file = getFile(tx, task, call.int(0));
   const command = call.uint(1);
   switch (command) {
@@ -81,7 +83,7 @@ function terminalControl(call: SystemCall, file: File, command: number): number 
   if (command === IOCTL.TIOCGPTPEER) {
     const flags = call.uint(2);
     const table = lockFiles(tx, task);
-    const peer = openPeer(tx, file, flags & ~(O.CLOEXEC | O.NOCTTY));
+    const peer = openPeer(call, file, flags & (O_ACCMODE | O.NONBLOCK | O.NOCTTY));
     return addFile(tx, table, peer, (flags & O.CLOEXEC) !== 0, descriptorLimit(call));
   }
   const shape = TTY_IOCTLS.get(command);

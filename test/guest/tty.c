@@ -66,6 +66,51 @@ static void opening(void) {
   errIs("a locked slave", open(otherName, O_RDWR | O_NOCTTY, 0), EIO);
 }
 
+static void peer(void) {
+  openPty();
+  close(slave);
+  struct statx named, own;
+  long fd = ioctl(master, TIOCGPTPEER, (void *)(O_RDWR | O_NOCTTY));
+  ok("without its name", fd >= 0);
+  char link[64], path[32];
+  format(path, sizeof path, "/proc/self/fd/%ld", fd);
+  long n = readlink(path, link, sizeof link - 1);
+  link[n > 0 ? n : 0] = 0;
+  ok("it has one all the same", strcmp(link, name) == 0);
+  statx(fd, "", AT_EMPTY_PATH, STATX_ALL, &own);
+  statx(AT_FDCWD, name, 0, STATX_ALL, &named);
+  ok("it is the node", own.stx_ino == named.stx_ino && own.stx_rdev_minor == named.stx_rdev_minor &&
+                           own.stx_dev_minor == named.stx_dev_minor);
+  eq("its mode can be changed", SYS(fchmod, fd, 0600), 0);
+  statx(AT_FDCWD, name, 0, STATX_ALL, &named);
+  eq("and is", named.stx_mode & 0777, 0600);
+  errIs("the slave has no peer", ioctl(fd, TIOCGPTPEER, (void *)O_RDWR), EIO);
+  long locked = open("/dev/ptmx", O_RDWR | O_NOCTTY, 0);
+  errIs("a locked pair", ioctl(locked, TIOCGPTPEER, (void *)(O_RDWR | O_NOCTTY)), EIO);
+}
+
+static void idle(int sig) {}
+static int crowdJob(void) {
+  // Sixty processes in the foreground: each dies of the key, and the leader counts them.
+  for (int i = 0; i < 60; i++)
+    if (fork() == 0) {
+      sleepMs(20000);
+      exit_group(1);
+    }
+  handle(SIGINT, idle, 0, 0);
+  write(slave, "r", 1);
+  int dead = 0, status;
+  while (dead < 60) {
+    long pid = wait4(-1, &status, 0, 0);
+    if (pid > 0 && WTERMSIG(status) == SIGINT) dead++;
+    else if (pid != -EINTR) break;
+  }
+  char line[16];
+  format(line, sizeof line, "%d dead", dead);
+  write(slave, line, strlen(line));
+  return 0;
+}
+
 static void canonical(void) {
   openPty();
   type("hel");
@@ -341,6 +386,19 @@ static int leaveJob(void) {
   sleepMs(60);
   return 0;
 }
+static void crowd(void) {
+  openPty();
+  attributes(noEcho);
+  long pid = session(crowdJob);
+  char c;
+  read(master, &c, 1);
+  type("\003");
+  struct pollfd f = {(int)master, POLLIN, 0};
+  struct timespec t = {15, 0};
+  SYS(ppoll, &f, 1, &t, 0, 8);
+  eqStr("a key reaches sixty", take(master), "60 dead");
+  waitStatus(pid);
+}
 static void hangup(void) {
   openPty();
   long pid = session(waitHup);
@@ -366,5 +424,6 @@ static void hangup(void) {
 static const struct section all[] = {
     {"open", opening}, {"canonical", canonical}, {"raw", rawMode}, {"keys", keys},
     {"size", size},    {"jobs", jobs},           {"hangup", hangup},
+    {"peer", peer},    {"crowd", crowd},
 };
 SECTIONS("tty", all)

@@ -2,6 +2,8 @@
 
 import { errno } from "../../base/errno.ts";
 import { encodeUtf8 } from "../../base/text.ts";
+import { each } from "../../heap/list.ts";
+import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
 import { createFile, File, FILE_KINDS, type FileKindName, registerNameRelease } from "../../kernel/file.ts";
@@ -12,11 +14,24 @@ import { setSize, NO_LIMIT } from "./contents.ts";
 import { createIn, createOwned, needDirectoryWrite, needNames, needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
 import { createRemovedEntry, holdEntry, holdInode, uncache } from "./entries.ts";
-import { ENDS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "./inodes.ts";
+import {
+  ENDS,
+  isDirectory,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+} from "./inodes.ts";
+import { lookUpEntry } from "./lookup.ts";
 import { holdMount, MS } from "./mounts.ts";
 import { isName, nameOf } from "./names.ts";
 import { O, O_EXEC_DENY, wantsRead, wantsWrite } from "./open-flags.ts";
-import { Dirent, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount } from "./records.ts";
+import { Dirent, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount, VfsState } from "./records.ts";
+import { lockVfs } from "./state.ts";
 import { NamelessFile, type Place, pathBytes, Walk } from "./walk.ts";
 
 /**
@@ -157,6 +172,23 @@ function openUnnamed(
     flags & ~O.TMPFILE,
     ENDS.WRITER,
   );
+}
+
+/**
+ * Opens the node of terminal `index` in devpts, whoever may open it by name (TIOCGPTPEER); none if no devpts is
+ * mounted or has it. The first of several mounts is taken, as its names are the same in all.
+ */
+export function openTerminal(tx: Transaction, credentials: Credentials, index: number, flags: number): File {
+  const state = lockVfs(tx);
+  for (const mount of each(tx, VfsState.mounts, state, Mount.links)) {
+    if (FileSystem.kind.get(tx, Mount.fileSystem.get(tx, mount)) !== FILE_SYSTEM.PTS) continue;
+    const directory = Dirent.inode.get(tx, Mount.root.get(tx, mount));
+    if (!isDirectory(tx, directory)) continue;
+    const entry = lookUpEntry(tx, directory, nameOf(encodeUtf8(`${index}`)));
+    if (entry === 0) return none();
+    return makeFile(tx, credentials, { mount, entry }, Dirent.inode.get(tx, entry), "device", flags, 0);
+  }
+  return none();
 }
 
 /** Opens what the walk has found. `created`: just now, so that its mode does not matter. */

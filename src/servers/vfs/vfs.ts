@@ -71,6 +71,8 @@ export const vfsServer = defineServer("vfs", {
    * nobody may write it until the file is released.
    */
   open: opening.open,
+  /** TIOCGPTPEER: an open file of a terminal's node in devpts; 0 if there is no such node. */
+  openTerminal: opening.openTerminal,
 
   // attributes
   /** newfstatat(2) (`form` 0: struct stat, 128 bytes) and statx(2) (1: struct statx, 256 bytes) into segments. */
