@@ -116,6 +116,8 @@ export interface FileKind {
    * wholly beyond the end of the file (SIGBUS).
    */
   page?(tx: Transaction, file: File, index: number, forWrite: boolean): number;
+  /** Whether no new shared mapping may write to the file, however it is open (a seal). Absent: they may. */
+  deniesSharedWriting?(tx: Transaction, file: File): boolean;
   /** Flags changed by fcntl(F_SETFL): only if the kind wants to know. */
   flagsChanged?(tx: Transaction, file: File): void;
 }

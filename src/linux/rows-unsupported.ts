@@ -48,7 +48,6 @@ export const unsupportedRows: readonly CallRow[] = [
     [28, "inotify_rm_watch", ["fd", "int"]],
     [262, "fanotify_init", ["hex", "hex"]],
     [263, "fanotify_mark", ["fd", "hex", "hex", "dirfd", "string"]],
-    [279, "memfd_create", ["string", "hex"]],
     [447, "memfd_secret", ["hex"]],
   ),
   ...group(

@@ -147,6 +147,11 @@ function fcntl(call: SystemCall): number {
       return setPipeCapacity(tx, pipeOnly(call, file), call.uint(2));
     case F.GETPIPE_SZ:
       return pipeCapacity(tx, pipeOnly(call, file));
+    case F.GET_SEALS:
+      return vfs.getSeals(tx, file);
+    case F.ADD_SEALS:
+      vfs.addSeals(tx, file, call.uint(2));
+      return 0;
     case F.DUPFD_QUERY:
       return getAnyFile(tx, task, call.int(2)) === file ? 1 : 0;
     default:
@@ -252,7 +257,7 @@ export const descriptorRows: readonly CallRow[] = [
     25,
     "fcntl",
     ["fd", fcntlNames, "hex"],
-    "no leases, seals, OFD locks or signals on input; F_SETOWN and F_SETSIG are accepted and do nothing",
+    "no leases, OFD locks or signals on input; F_SETOWN and F_SETSIG are accepted and do nothing",
     fcntl,
     { wait: "retry" },
   ),

@@ -10,16 +10,17 @@
 import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { SystemCall } from "../kernel/call.ts";
-import { findFree, installFile, lockFiles } from "../kernel/descriptors.ts";
+import { addFile, findFree, installFile, lockFiles } from "../kernel/descriptors.ts";
 import { dropFile, File, FILE_KINDS } from "../kernel/file.ts";
 import { Task } from "../kernel/task.ts";
+import { SEAL } from "../servers/vfs/seals.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
-import { O, O_ACCMODE, O_KNOWN, OPEN_HOW_BYTES, RESOLVE } from "./abi-file.ts";
+import { MFD, O, O_ACCMODE, O_KNOWN, OPEN_HOW_BYTES, RESOLVE } from "./abi-file.ts";
 import { attachFile, finishOpening, OPENED, prepareOpen } from "./attach.ts";
 import { type Place, placeOf } from "./paths.ts";
 import { type CallRow, flagSet, full, partial } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
-import { readStruct } from "./user.ts";
+import { copyPath, readStruct } from "./user.ts";
 
 const PERMISSIONS = 0o7777;
 const FIFO = FILE_KINDS.indexOf("fifo");
@@ -115,6 +116,34 @@ function openat2(call: SystemCall): number {
   return openPlace(call, placeOf(call, call.int(0), call.address(1)), flags, mode, resolve);
 }
 
+/** Bytes of a name that memfd_create takes: those of a file's name less those of its prefix. */
+const MEMFD_NAME_MAX = 249;
+const MFD_KNOWN: number = Object.values(MFD).reduce((all, bit) => all | bit, 0);
+
+function memfdCreate(call: SystemCall): number {
+  const { tx, task } = call;
+  const flags = call.uint(1);
+  // With huge pages the upper bits say how large they are; there are none.
+  if ((flags & MFD.HUGETLB) !== 0) throw errno.ENODEV;
+  if ((flags & ~MFD_KNOWN) !== 0) throw errno.EINVAL;
+  if ((flags & (MFD.EXEC | MFD.NOEXEC_SEAL)) === (MFD.EXEC | MFD.NOEXEC_SEAL)) throw errno.EINVAL;
+  const table = lockFiles(tx, task);
+  let length = 0;
+  try {
+    length = copyPath(call, call.address(0), 0);
+  } catch (error) {
+    if (error === errno.ENAMETOOLONG) throw errno.EINVAL;
+    throw error;
+  }
+  if (length > MEMFD_NAME_MAX) throw errno.EINVAL;
+  const noExec = (flags & MFD.NOEXEC_SEAL) !== 0;
+  let seals = noExec ? SEAL.EXEC : 0;
+  if (!noExec && (flags & MFD.ALLOW_SEALING) === 0) seals = SEAL.SEAL;
+  const credentials = Task.credentials.get(tx, task);
+  const file = vfs.createMemoryFile(tx, credentials, 0, length, noExec ? 0o666 : 0o777, seals);
+  return addFile(tx, table, file, (flags & MFD.CLOEXEC) !== 0, descriptorLimit(call));
+}
+
 /** Names of open flags, for traces. O_SYNC and O_TMPFILE hold other flags' bits, so they come first. */
 export const openNames = flagSet(
   Object.fromEntries(
@@ -139,6 +168,10 @@ function bits(value: number): number {
   return count;
 }
 
+const memfdNames = flagSet(
+  Object.fromEntries(Object.entries(MFD).map(([name, bit]) => [`MFD_${name}`, bit])),
+);
+
 export const openRows: readonly CallRow[] = [
   full(56, "openat", ["dirfd", "string", openNames, "open-mode"], openat, {
     wait: "enqueue",
@@ -155,4 +188,5 @@ export const openRows: readonly CallRow[] = [
       abandon: abandonOpen,
     },
   ),
+  partial(279, "memfd_create", ["string", memfdNames], "no huge pages (MFD_HUGETLB: ENODEV)", memfdCreate),
 ];

@@ -77,6 +77,7 @@ const verdicts: readonly GuestProgram[] = [
   { name: "timers", program: "timers", exitCode: 0, qemuUserDiffers: ["sleep/a bad pointer"] },
   { name: "events", program: "events", exitCode: 0 },
   { name: "xattrs", program: "xattrs", exitCode: 0 },
+  { name: "memfd", program: "memfd", exitCode: 0 },
   { name: "splices", program: "splices", exitCode: 0 },
   {
     name: "limits",

@@ -7,6 +7,7 @@ import { host } from "./host.ts";
 import { inodes } from "./inodes.ts";
 import { interrupts, terminalModes } from "./interrupts.ts";
 import { identity, memory, signals, system, terminals, time } from "./others.ts";
+import { memoryFiles } from "./memory-files.ts";
 import { pipes } from "./pipes.ts";
 import { processes } from "./processes.ts";
 import type { Scenario } from "./scenario.ts";
@@ -30,5 +31,6 @@ export const scenarios: readonly Scenario[] = [
   ...interrupts,
   ...terminalModes,
   ...crowds,
+  ...memoryFiles,
   ...host,
 ];

@@ -27,7 +27,7 @@ import { registerRedo } from "../thread.ts";
 import { mappingFrom } from "./mapping-tree.ts";
 import { nextLeaf, PAGE_FILE, PAGE_PRESENT, PAGE_STALE, pageWordAt, setPage, TAKEN } from "./page-table.ts";
 import { renewCode } from "./safepoint.ts";
-import { AddressSpace, Mapping, PAGE_LIMIT, type PageNumber } from "./records.ts";
+import { AddressSpace, Mapping, MAPPING, PAGE_LIMIT, type PageNumber } from "./records.ts";
 import { LEAF_INDEX_BITS } from "../../base/hart-abi.ts";
 
 /** Pages that one system transaction marks: each logs up to three stores. */
@@ -75,6 +75,20 @@ registerRedo(REDO.mappings, (tx, address) => {
   }
   return false;
 });
+
+/**
+ * Whether any shared mapping of the file with this inode may write, now or after mprotect. Whoever makes one holds
+ * the inode's lock to its commit, as the caller does; one that is being taken away still counts.
+ */
+export function isMappedForWriting(view: HeapView, inode: Ref<"inode">): boolean {
+  const wanted = MAPPING.SHARED | MAPPING.MAY_WRITE;
+  for (const mapping of liveRecords(view, Mapping.schema)) {
+    const file = Mapping.file.get(view, mapping);
+    if (file === 0 || File.inode.get(view, file) !== inode) continue;
+    if ((Mapping.flags.get(view, mapping) & wanted) === wanted) return true;
+  }
+  return false;
+}
 
 /** The first address space behind `address`. */
 function nextSpace(view: HeapView, address: number): AddressSpace {

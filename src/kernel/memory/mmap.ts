@@ -146,7 +146,12 @@ function fileFlags(tx: Transaction, file: File, prot: number, type: number): num
   const writable = access === O_RDWR || access === O_WRONLY;
   if (access === O_WRONLY) throw errno.EACCES;
   if (type !== MAP.PRIVATE && (prot & PROT.WRITE) !== 0 && !writable) throw errno.EACCES;
-  if (kindOf(tx, file).page === undefined) throw errno.ENODEV;
+  const kind = kindOf(tx, file);
+  if (kind.page === undefined) throw errno.ENODEV;
+  if (type !== MAP.PRIVATE && writable && kind.deniesSharedWriting?.(tx, file) === true) {
+    if ((prot & PROT.WRITE) !== 0) throw errno.EPERM;
+    return 0;
+  }
   return type === MAP.PRIVATE || writable ? MAPPING.MAY_WRITE : 0;
 }
 

@@ -7,6 +7,7 @@ import { File } from "../../kernel/file.ts";
 import { bytesToSegments } from "../../kernel/request.ts";
 import { auth } from "../auth/auth.ts";
 import { KEEP, MAY } from "../auth/permission.ts";
+import { needModeChange } from "./seals.ts";
 import { needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
 import { isDirectory, markChanged, S_IFLNK, S_IFMT, S_IFREG, typeOf } from "./inodes.ts";
@@ -45,6 +46,7 @@ function setMode(tx: Transaction, credentials: Credentials, inode: Inode, mode: 
   foreignOf(tx, inode)?.setMode(tx, inode, mode);
   Inode.lock.acquire(tx, inode);
   const bits = auth.modeForChmod(tx, credentials, Inode.gid.get(tx, inode), mode);
+  needModeChange(tx, inode, bits);
   Inode.mode.set(tx, inode, (Inode.mode.get(tx, inode) & S_IFMT) | bits);
   markChanged(tx, inode);
   touch(tx, inode, false);

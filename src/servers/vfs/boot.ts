@@ -10,6 +10,7 @@
 import { errno } from "../../base/errno.ts";
 import { encodeUtf8 } from "../../base/text.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import { placeMemoryFiles } from "./memory-file.ts";
 import { deviceNumber, MEMORY_DEVICE } from "./devices.ts";
 import { addEntry } from "./entries.ts";
 import { openImage } from "./image.ts";
@@ -41,6 +42,7 @@ export function createVfs(tx: Transaction, options: VfsOptions): void {
   }
   if (options.readOnly === true) FileSystem.flags.init(tx, root, MS.RDONLY);
   VfsState.rootFileSystem.init(tx, state, root);
+  placeMemoryFiles(tx, state);
 }
 
 /** Mounts the root file system. May throw WOULD_BLOCK. */

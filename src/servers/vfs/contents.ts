@@ -8,6 +8,7 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { File } from "../../kernel/file.ts";
 import { copyFromSegments, copyToSegments, fillSegments } from "../../kernel/request.ts";
 import { auth } from "../auth/auth.ts";
+import { needResizable, writableLength } from "./seals.ts";
 import { markChanged } from "./inodes.ts";
 import { O } from "./open-flags.ts";
 import {
@@ -83,7 +84,7 @@ export function writeContents(
   if (position >= most) throw errno.EFBIG;
   const size = Inode.size.get(tx, inode);
   const end = Math.min(
-    position + length,
+    position + writableLength(tx, inode, position, length),
     most,
     (Math.floor(position / PAGE_BYTES) + PAGES_AT_ONCE) * PAGE_BYTES,
   );
@@ -129,6 +130,7 @@ export function setSize(tx: Transaction, inode: Inode, size: number, limit: numb
   if (size > SIZE_MAX) throw errno.EFBIG;
   bringTail(tx, inode);
   const old = Inode.size.get(tx, inode);
+  needResizable(tx, inode, size);
   if (size > old) {
     if (size > limit) throw errno.EFBIG;
     zeroGap(tx, inode, old);

@@ -4,6 +4,7 @@ import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { File, type FileKind, POLL, registerFileKind } from "../../kernel/file.ts";
 import { holdFrame } from "../../kernel/memory/frames.ts";
+import { deniesWriting } from "./seals.ts";
 import {
   dropPrivileges,
   NO_LIMIT,
@@ -82,6 +83,11 @@ const inodeKind: FileKind = {
       return position;
     }
     return seekTo(tx, file, offset, whence, Inode.size.get(tx, inode));
+  },
+  deniesSharedWriting(tx, file) {
+    const inode = File.inode.get(tx, file);
+    lockInode(tx, inode);
+    return deniesWriting(tx, inode);
   },
   page(tx, file, index, forWrite) {
     const inode = File.inode.get(tx, file);

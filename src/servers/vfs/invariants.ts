@@ -6,6 +6,8 @@ import { each } from "../../heap/list.ts";
 import type { Ref } from "../../heap/record.ts";
 import { File, FILE_KINDS } from "../../kernel/file.ts";
 import { registerFrameHolder } from "../../kernel/memory/check.ts";
+import { SEAL } from "./seals.ts";
+import { isMappedForWriting } from "../../kernel/memory/file-change.ts";
 import { nameOfEntry } from "./entries.ts";
 import { isDirectory, S_IFDIR, S_IFMT } from "./inodes.ts";
 import { hashName } from "./names.ts";
@@ -206,6 +208,7 @@ register("V6", "a dirent's and a mount's references are what refers to them", (v
     systems.add(Mount.fileSystem.get(view, mount));
   }
   for (const mount of each(view, VfsState.mounts, stateOf(view), Mount.links)) mounts.add(mount);
+  mounts.add(VfsState.memoryMount.get(view, stateOf(view)));
   for (const fileSystem of liveRecords(view, FileSystem.schema)) {
     entries.add(FileSystem.rootEntry.get(view, fileSystem));
     const references = FileSystem.references.get(view, fileSystem);
@@ -296,6 +299,22 @@ register("V10", "locks of different owners on a file do not conflict", (view, re
     }
   }
 });
+
+register(
+  "V11",
+  "only files of memory without a name have seals, and no mapping breaks them",
+  (view, report) => {
+    const mount = VfsState.memoryMount.get(view, stateOf(view));
+    const fileSystem = mount === 0 ? 0 : Mount.fileSystem.get(view, mount);
+    for (const inode of liveRecords(view, Inode.schema)) {
+      const seals = Inode.seals.get(view, inode);
+      if (seals === 0) continue;
+      if (Inode.fileSystem.get(view, inode) !== fileSystem) report(`inode ${inode} has seals ${seals}`);
+      if ((seals & SEAL.WRITE) !== 0 && isMappedForWriting(view, inode))
+        report(`a mapping may write to inode ${inode}, which is sealed`);
+    }
+  },
+);
 
 registerFrameHolder((view, add) => {
   if (view.root("vfs") === 0) return;

@@ -72,6 +72,21 @@ export function addMount(
   return mount;
 }
 
+/** A mount of the whole of `fileSystem` that is in no tree: no path leads to it. At boot. */
+export function addDetachedMount(tx: Transaction, state: VfsState, fileSystem: FileSystem): Mount {
+  const mount = Mount.allocate(tx);
+  const id = VfsState.nextMountId.get(tx, state);
+  VfsState.nextMountId.set(tx, state, id + 1);
+  const root = FileSystem.rootEntry.get(tx, fileSystem);
+  Mount.id.init(tx, mount, id);
+  Mount.fileSystem.init(tx, mount, fileSystem);
+  Mount.root.init(tx, mount, root);
+  Mount.references.init(tx, mount, 1);
+  holdEntry(tx, root);
+  FileSystem.references.set(tx, fileSystem, FileSystem.references.get(tx, fileSystem) + 1);
+  return mount;
+}
+
 export function holdMount(tx: Transaction, mount: Mount): void {
   Mount.references.set(tx, mount, Mount.references.get(tx, mount) + 1);
 }

@@ -85,6 +85,12 @@ const mutants: Readonly<Record<string, readonly ((tx: Transaction) => void)[]>> 
       tx.store(Inode.locks.at(inode) + 1, other);
     },
   ],
+  V11: [
+    (tx) => {
+      const [lock] = liveRecords(tx, FileLock.schema);
+      Inode.seals.set(tx, FileLock.inode.get(tx, lock!), 1);
+    },
+  ],
   C1: [
     (tx) => {
       const [who] = liveRecords(tx, Credentials.schema);

@@ -290,7 +290,7 @@ function kindFor(tx: Transaction, inode: Inode, type: number): FileKindName {
 }
 
 /** The open file, holding what it refers to; special files are handed to their opener. */
-function makeFile(
+export function makeFile(
   tx: Transaction,
   credentials: Credentials,
   place: Place,

@@ -7,8 +7,8 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { File } from "../../kernel/file.ts";
 import { pathAt } from "../../kernel/request.ts";
 import { nameOfEntry } from "./entries.ts";
-import { Dirent, DIRENT, FsContext, Inode, Mount } from "./records.ts";
-import { lockVfs } from "./state.ts";
+import { Dirent, DIRENT, FsContext, Inode, Mount, VfsState } from "./records.ts";
+import { lockVfs, stateOf } from "./state.ts";
 import type { Place } from "./walk.ts";
 
 const DELETED = encodeUtf8(" (deleted)");
@@ -36,7 +36,8 @@ export function pathFrom(tx: Transaction, root: Place, place: Place): Uint8Array
     if (entry === Mount.root.get(tx, mount)) {
       const parent = Mount.parent.get(tx, mount);
       if (parent === 0) {
-        reachable = false;
+        // A file of memory without a name is shown as if its name were a path.
+        reachable = mount === VfsState.memoryMount.get(tx, stateOf(tx));
         break;
       }
       entry = Mount.at.get(tx, mount);

@@ -31,6 +31,7 @@
  *       lies on it.
  *   V9  The writers of an inode are its files open for writing; its writers are 0 while writing is denied.
  *   V10 Record locks of different owners do not conflict.
+ *   V11 Only files of VfsState.memoryMount have seals; no mapping may write to one that is sealed against it.
  */
 
 import {
@@ -64,6 +65,8 @@ export const VfsState = defineRecord("vfs-state", {
   rootFileSystem: ref("file-system"),
   /** Files without a name (pipes, sockets) live here. */
   anonymous: ref("file-system"),
+  /** The mount, in no tree, of files of memory without a name (memory-file.ts). */
+  memoryMount: ref("mount"),
   mounts: list("mount"),
   nextMountId: u32(),
   nextDevice: u32(),
@@ -178,6 +181,8 @@ export const Inode = defineRecord("inode", {
   locks: list("file-lock"),
   lockReleased: condition(),
   xattrs: ref("xattr"),
+  /** F_SEAL_* bits; of files of memory without a name alone (memory-file.ts). */
+  seals: u32(),
 });
 export type Inode = Ref<"inode">;
 

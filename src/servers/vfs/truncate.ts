@@ -6,6 +6,7 @@ import type { Credentials } from "../../kernel/credentials.ts";
 import { File } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { MAY } from "../auth/permission.ts";
+import { deniesWriting, needResizable } from "./seals.ts";
 import { dropPrivileges, NO_LIMIT, setSize, SIZE_MAX } from "./contents.ts";
 import { needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
@@ -92,6 +93,8 @@ export function fallocate(tx: Transaction, file: File, mode: number, offset: num
   lockWithMode(tx, inode);
   dropPrivileges(tx, file, inode);
   const end = offset + length;
+  if (punch && deniesWriting(tx, inode)) throw errno.EPERM;
+  if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode)) needResizable(tx, inode, end);
   if (punch || (mode & FALLOC.ZERO_RANGE) !== 0) {
     if (zeroRange(tx, inode, offset, Math.min(end, Inode.size.get(tx, inode)))) return 1;
   }

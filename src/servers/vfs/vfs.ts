@@ -26,12 +26,14 @@ import * as create from "./create.ts";
 import { getdents } from "./directory.ts";
 import { writeFile } from "./file-kinds.ts";
 import * as locks from "./locks.ts";
+import * as memoryFiles from "./memory-file.ts";
 import * as mounting from "./mount-calls.ts";
 import * as opening from "./open.ts";
 import * as paths from "./paths.ts";
 import type { FsContext } from "./records.ts";
 import * as removal from "./remove.ts";
 import { rename } from "./rename.ts";
+import * as seals from "./seals.ts";
 import * as status from "./stat.ts";
 import * as truncation from "./truncate.ts";
 import * as xattr from "./xattr.ts";
@@ -73,6 +75,12 @@ export const vfsServer = defineServer("vfs", {
   open: opening.open,
   /** TIOCGPTPEER: an open file of a terminal's node in devpts; 0 if there is no such node. */
   openTerminal: opening.openTerminal,
+
+  /** memfd_create(2): permission bits and F_SEAL_* bits to begin with; the name is in the path buffer. */
+  createMemoryFile: memoryFiles.createMemoryFile,
+  /** fcntl(F_GET_SEALS, F_ADD_SEALS). */
+  getSeals: seals.getSeals,
+  addSeals: seals.addSeals,
 
   // attributes
   /** newfstatat(2) (`form` 0: struct stat, 128 bytes) and statx(2) (1: struct statx, 256 bytes) into segments. */

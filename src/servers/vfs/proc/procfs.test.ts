@@ -55,7 +55,7 @@ test("processes, their files and descriptors", () => {
   assert.equal(m.readlink("/proc/self/fd/3"), "/file (deleted)");
   assert.equal(m.readFile("/proc/self/fd/3"), "text");
   assert.match(m.readFile("/proc/mounts"), /^tmpfs \/ tmpfs rw,relatime 0 0\nproc \/proc proc rw,nosuid/);
-  assert.match(m.readFile("/proc/self/mountinfo"), /0:4 \/ \/dev rw,nosuid,relatime - devtmpfs/);
+  assert.match(m.readFile("/proc/self/mountinfo"), /0:5 \/ \/dev rw,nosuid,relatime - devtmpfs/);
   processes.delete(123);
   assert.equal(
     m.attempt(() => m.stat("/proc/123")),
