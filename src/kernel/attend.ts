@@ -13,6 +13,7 @@ import { signalCondition } from "./condition.ts";
 import { putU32 } from "./memory/user-memory.ts";
 import { endFutexWait } from "./futex.ts";
 import { beginExit, childInfo, exitStep, isOrphanedGroup, lockTree } from "./process.ts";
+import { forgetRecordWait } from "./record-wait.ts";
 import { finishCall } from "./registers.ts";
 import { type Hart, retireTask } from "./scheduler.ts";
 import {
@@ -332,6 +333,7 @@ function interruptCall(call: SystemCall, personality: Personality, resumes: bool
 /** Clears what a call that waits over several attempts has left in the task. */
 export function forgetCall(tx: Transaction, task: Task): void {
   if (Task.deadline.get(tx, task) !== 0) Task.deadline.set(tx, task, 0);
+  forgetRecordWait(tx, task);
   if (Task.inCall.get(tx, task) !== 0) Task.inCall.set(tx, task, 0);
 }
 

@@ -34,6 +34,8 @@ export const File = defineRecord("file", {
   /** The directory entry by which it was opened, if any: what /proc/self/fd shows. */
   entry: ref("dirent"),
   credentials: ref("credentials"),
+  /** 1 once a record lock of the open file's own (F_OFD_SETLK) was set: its end has to look for locks. */
+  ownsLocks: u32(),
   /** The entries of epolls that watch this file; guarded by Kernel.watching. They hold no reference. */
   watches: list("poll-entry"),
 });

@@ -233,6 +233,13 @@ export const Task = defineRecord("task", {
   /** Harts that have died of this task by themselves, one after the other, and its pc then (low word). */
   attempts: u32(),
   attemptsAt: i32(),
+  /**
+   * While the task waits for a record lock: the owner of the lock in its way, the condition it waits for, and that
+   * condition's counter, without which the owner may be another by now. Guarded by the tree lock (record-wait.ts).
+   */
+  lockBlocker: u32(),
+  lockCondition: u32(),
+  lockCounter: i32(),
   /** 1 while the task waits inside a system call, whose ecall is at its pc: a signal then interrupts it. */
   inCall: u32(),
   /** Task that a clone under way is building; its resources go with this task if that ends. */

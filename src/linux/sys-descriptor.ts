@@ -19,9 +19,11 @@ import {
   setCloseOnExec,
 } from "../kernel/descriptors.ts";
 import { File, FILE_KINDS, kindOf } from "../kernel/file.ts";
+import { forgetRecordWait, isNoted, noteRecordWait, type RecordWait } from "../kernel/record-wait.ts";
+import { clearWaits, WOULD_BLOCK } from "../kernel/request.ts";
 import { Process, Task } from "../kernel/task.ts";
 import { createPipe, pipeCapacity, setPipeCapacity } from "../servers/pipe/pipe-server.ts";
-import { FileLock } from "../servers/vfs/records.ts";
+import { FileLock, Inode } from "../servers/vfs/records.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 import { CLOSE_RANGE, F, F_UNLCK, FD_CLOEXEC, FLOCK_BYTES, LOCK, O, SEEK } from "./abi-file.ts";
 import { RLIMIT } from "./abi-memory.ts";
@@ -135,7 +137,10 @@ function fcntl(call: SystemCall): number {
     case F.GETLK:
     case F.SETLK:
     case F.SETLKW:
-      return recordLock(call, file, command);
+    case F.OFD_GETLK:
+    case F.OFD_SETLK:
+    case F.OFD_SETLKW:
+      return recordLock(call, command);
     case F.GETOWN:
     case F.GETSIG:
       return 0;
@@ -175,14 +180,47 @@ function pipeOnly(call: SystemCall, file: File): File {
   return file;
 }
 
-/** struct flock: type and whence (16 bits each), start and length at 8 and 16, pid at 24. */
-function recordLock(call: SystemCall, file: File, command: number): number {
+/** The commands about locks of the open file, by those about locks of the process. */
+const OFD_COMMANDS: ReadonlyMap<number, number> = new Map([
+  [F.OFD_GETLK, F.GETLK],
+  [F.OFD_SETLK, F.SETLK],
+  [F.OFD_SETLKW, F.SETLKW],
+]);
+
+/** Sets, frees or tests; waits until the lock in the way is released, unless all would wait for each other. */
+function recordLock(call: SystemCall, command: number): number {
   const { tx, task } = call;
+  for (;;) {
+    const wait = tryRecordLock(call, command);
+    if (wait === undefined) break;
+    if (wait.blocker === 0 || isNoted(tx, task, wait)) throw WOULD_BLOCK;
+    // The tree's lock ranks first: the attempt is undone, and made again with the note in place.
+    tx.rollback();
+    clearWaits(tx);
+    if (!noteRecordWait(tx, task, wait)) return -errno.EDEADLK.code;
+    call.step();
+  }
+  forgetRecordWait(tx, task);
+  return 0;
+}
+
+/**
+ * One attempt; what to wait for if a lock is in the way, which has been noted. Locks of open files take no part in
+ * the search for circles: blocker 0. struct flock: type and whence (16 bits each), start and length at 8 and 16, pid
+ * at 24.
+ */
+function tryRecordLock(call: SystemCall, given: number): RecordWait | undefined {
+  const { tx, task } = call;
+  const file = getFile(tx, task, call.int(0));
+  const command = OFD_COMMANDS.get(given) ?? given;
+  const isOwn = command !== given;
   const lock = readStruct(call, call.address(2), FLOCK_BYTES);
   const type = lock.getInt16(0, true);
   if (type < 0 || type > F_UNLCK) throw errno.EINVAL;
+  if (isOwn && lock.getInt32(24, true) !== 0) throw errno.EINVAL;
   const table = Task.files.get(tx, task);
-  if (command !== F.GETLK && FileTable.usesRecordLocks.get(tx, table) === 0) {
+  const owner = isOwn ? file : table;
+  if (!isOwn && command !== F.GETLK && FileTable.usesRecordLocks.get(tx, table) === 0) {
     lockFiles(tx, task);
     FileTable.usesRecordLocks.set(tx, table, 1);
   }
@@ -194,18 +232,22 @@ function recordLock(call: SystemCall, file: File, command: number): number {
   }
   if (start < 0) throw errno.EINVAL;
   if (command === F.GETLK) {
-    if (type === F_UNLCK) throw errno.EINVAL;
-    const other = vfs.testRecordLock(tx, file, table, type, start, length) as FileLock;
+    if (type === F_UNLCK && !isOwn) throw errno.EINVAL;
+    const other = vfs.testRecordLock(tx, file, owner, type, start, length) as FileLock;
     lock.setInt16(0, other === 0 ? F_UNLCK : FileLock.type.get(tx, other), true);
     if (other !== 0) describeLock(call, lock, other);
     writeBack(call, call.address(2), lock);
-    return 0;
+    return undefined;
   }
   const mode = File.flags.get(tx, file) & 3;
   if ((type === 0 && mode === O.WRONLY) || (type === 1 && mode === 0)) throw errno.EBADF;
-  const pid = Process.pid.get(tx, call.process);
-  vfs.setRecordLock(tx, file, table, pid, type, start, length, command === F.SETLKW ? 1 : 0);
-  return 0;
+  const pid = isOwn ? -1 : Process.pid.get(tx, call.process);
+  const waits = command === F.SETLKW ? 1 : 0;
+  const other = vfs.setRecordLock(tx, file, owner, pid, type, start, length, waits) as FileLock;
+  if (other === 0) return undefined;
+  const condition = Inode.lockReleased.at(FileLock.inode.get(tx, other));
+  const isFiles = isOwn || (FileLock.pid.get(tx, other) | 0) === -1;
+  return { blocker: isFiles ? 0 : FileLock.owner.get(tx, other), condition, counter: tx.words[condition]! };
 }
 
 function readLong(view: DataView, at: number): number {
@@ -257,7 +299,7 @@ export const descriptorRows: readonly CallRow[] = [
     25,
     "fcntl",
     ["fd", fcntlNames, "hex"],
-    "no leases, OFD locks or signals on input; F_SETOWN and F_SETSIG are accepted and do nothing",
+    "no leases or signals on input; F_SETOWN and F_SETSIG are accepted and do nothing",
     fcntl,
     { wait: "retry" },
   ),

@@ -446,8 +446,134 @@ static void locks(void) {
   statusIs("record locks between processes", waitStatus(pid), 0);
 }
 
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#define F_OFD_SETLK 37
+#define F_OFD_SETLKW 38
+#endif
+static void nothing(int sig) {}
+static long lockOf(long fd, long command, int type, i64 start, i64 length) {
+  struct flock l = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+  return fcntl(fd, command, (long)&l);
+}
+/// What F_GETLK or F_OFD_GETLK tells: "w 5+3 own", "r 0+0 ofd", "free".
+static const char *inTheWay(long fd, long command, int type, i64 start, i64 length, long pid) {
+  static char text[64];
+  struct flock l = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+  long r = fcntl(fd, command, (long)&l);
+  if (r < 0) format(text, sizeof text, "%s", errnoName(-r));
+  else if (l.l_type == F_UNLCK) return "free";
+  else
+    format(text, sizeof text, "%c %ld+%ld %s", l.l_type == F_WRLCK ? 'w' : 'r', (long)l.l_start, (long)l.l_len,
+           l.l_pid == -1 ? "ofd" : l.l_pid == pid ? "other" : "?");
+  return text;
+}
+
+static void ownedLocks(void) {
+  long a = open("lk", O_RDWR | O_CREAT, 0644), b = open("lk", O_RDWR, 0), same = dup(a);
+  eq("set", lockOf(a, F_OFD_SETLK, F_WRLCK, 10, 10), 0);
+  errIs("another open file", lockOf(b, F_OFD_SETLK, F_WRLCK, 15, 1), EAGAIN);
+  errIs("to read, too", lockOf(b, F_OFD_SETLK, F_RDLCK, 19, 1), EAGAIN);
+  eq("beside it", lockOf(b, F_OFD_SETLK, F_WRLCK, 20, 1), 0);
+  eq("a duplicate is the same", lockOf(same, F_OFD_SETLK, F_RDLCK, 12, 2), 0);
+  errIs("of the process", lockOf(a, F_SETLK, F_WRLCK, 10, 1), EAGAIN);
+  eqStr("who is in the way", inTheWay(b, F_OFD_GETLK, F_WRLCK, 0, 0, 0), "w 10+2 ofd");
+  eqStr("asked for the process", inTheWay(a, F_GETLK, F_WRLCK, 12, 1, 0), "r 12+2 ofd");
+  eqStr("a reader is not", inTheWay(b, F_OFD_GETLK, F_RDLCK, 12, 1, 0), "free");
+  struct flock l = {.l_type = F_WRLCK, .l_pid = 5};
+  errIs("with a pid", fcntl(a, F_OFD_SETLK, (long)&l), EINVAL);
+  errIs("with a pid to ask", fcntl(a, F_OFD_GETLK, (long)&l), EINVAL);
+  errIs("of a file to read", lockOf(open("lk", O_RDONLY, 0), F_OFD_SETLK, F_WRLCK, 100, 1), EBADF);
+  errIs("an unknown type", lockOf(a, F_OFD_SETLK, 7, 0, 1), EINVAL);
+  long pid = fork();
+  if (pid == 0) {
+    // The child has the same open file: closing its descriptors ends nothing.
+    int good = lockOf(a, F_OFD_SETLK, F_WRLCK, 12, 2) == 0;
+    close(a);
+    exit_group(good ? 0 : 1);
+  }
+  statusIs("a child has them too", waitStatus(pid), 0);
+  close(open("lk", O_RDWR, 0));
+  eqStr("they outlive another descriptor", inTheWay(b, F_OFD_GETLK, F_WRLCK, 0, 20, 0), "w 10+10 ofd");
+  close(a);
+  eqStr("and their own", inTheWay(b, F_OFD_GETLK, F_WRLCK, 0, 20, 0), "w 10+10 ofd");
+  pid = fork();
+  if (pid == 0) {
+    close(same);
+    close(b);
+    long own = open("lk", O_RDWR, 0);
+    exit_group(lockOf(own, F_OFD_SETLKW, F_WRLCK, 0, 0) == 0 ? 7 : 1);
+  }
+  sleepMs(30);
+  eq("nobody waits in vain", SYS(wait4, pid, 0, WNOHANG, 0), 0);
+  close(same);
+  close(b);
+  statusIs("the last descriptor ends them", waitStatus(pid), 7 << 8);
+}
+
+static void mergedLocks(void) {
+  long a = open("mg", O_RDWR | O_CREAT, 0644);
+  int go[2];
+  pipe2(go, 0);
+  long pid = getpid();
+  lockOf(a, F_SETLK, F_WRLCK, 0, 10);
+  lockOf(a, F_SETLK, F_WRLCK, 10, 10);
+  lockOf(a, F_SETLK, F_RDLCK, 20, 5);
+  lockOf(a, F_SETLK, F_WRLCK, 40, 0);
+  if (fork() == 0) {
+    long b = open("mg", O_RDWR, 0);
+    eqStr("those that touch are one", inTheWay(b, F_GETLK, F_WRLCK, 0, 0, pid), "w 0+20 other");
+    eqStr("of one type", inTheWay(b, F_GETLK, F_WRLCK, 20, 0, pid), "r 20+5 other");
+    eqStr("a hole is free", inTheWay(b, F_GETLK, F_WRLCK, 25, 15, pid), "free");
+    eqStr("to the end", inTheWay(b, F_GETLK, F_RDLCK, 30, 0, pid), "w 40+0 other");
+    exit_group(0);
+  }
+  waitStatus(-1);
+}
+
+/// Two processes that wait for each other's locks, and three in a ring.
+static void circles(void) {
+  for (int n = 2; n <= 3; n++) {
+    volatile int *done = shared(4096);
+    long fd = open("cy", O_RDWR | O_CREAT, 0644);
+    long pids[3];
+    for (int i = 0; i < n; i++) {
+      pids[i] = fork();
+      if (pids[i] != 0) continue;
+      long own = open("cy", O_RDWR, 0);
+      lockOf(own, F_SETLK, F_WRLCK, i, 1);
+      __atomic_add_fetch(&done[0], 1, __ATOMIC_SEQ_CST);
+      while (done[0] < n) sleepMs(1);
+      // One after the other: the last one closes the circle.
+      sleepMs(60 * i);
+      long r = lockOf(own, F_SETLKW, F_WRLCK, (i + 1) % n, 1);
+      if (r == -EDEADLK) __atomic_add_fetch(&done[1], 1, __ATOMIC_SEQ_CST);
+      if (r == 0) __atomic_add_fetch(&done[2], 1, __ATOMIC_SEQ_CST);
+      exit_group(r == -EDEADLK ? 9 : 0);
+    }
+    int status = 0;
+    for (int i = 0; i < n; i++) {
+      int s = waitStatus(pids[i]);
+      if (i == n - 1) status = s;
+    }
+    statusIs(n == 2 ? "the second of two" : "the third of three", status, 9 << 8);
+    eq("one alone", done[1], 1);
+    eq("the others get theirs", done[2], n - 1);
+    close(fd);
+  }
+  // Locks of open files are not looked for: here the wait ends by a signal.
+  long a = open("cz", O_RDWR | O_CREAT, 0644), b = open("cz", O_RDWR, 0);
+  lockOf(a, F_OFD_SETLK, F_WRLCK, 0, 1);
+  handle(SIGALRM, (void *)nothing, 0, 0);
+  struct itimerval t = {{0, 0}, {0, 50000}};
+  SYS(setitimer, 0, &t, 0);
+  errIs("an open file waits for its process", lockOf(b, F_OFD_SETLKW, F_WRLCK, 0, 1), EINTR);
+  errIs("and a process for its file", (SYS(setitimer, 0, &t, 0), lockOf(b, F_SETLKW, F_WRLCK, 0, 1)), EINTR);
+}
+
 static const struct section all[] = {
     {"open", opening},   {"offsets", offsets},   {"holes", holes},           {"link", linking},   {"rename", renaming},
     {"symlink", symlinks}, {"directories", directories}, {"status", status}, {"descriptors", descriptors}, {"locks", locks},
+    {"owned", ownedLocks}, {"merged", mergedLocks}, {"circles", circles},
 };
 SECTIONS("files", all)

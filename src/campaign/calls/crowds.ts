@@ -8,6 +8,7 @@ const SIG_IGN = 1;
 const CLONE_THREAD = 0x3d_0f00;
 /** Processes in a crowd: more than two transactions signal (batchAfter in kernel/process.ts). */
 const CROWD = 13;
+const F = { SETLK: 6, SETLKW: 7, OFD_GETLK: 36, OFD_SETLK: 37, OFD_SETLKW: 38 } as const;
 const IOCTL = { TIOCSPTLCK: 0x4004_5431, TIOCGPTPEER: 0x5441, TIOCSCTTY: 0x540e } as const;
 
 /** Makes CROWD children that wait for a signal. */
@@ -115,5 +116,40 @@ export const crowds: readonly Scenario[] = [
     yield* g.ok("close", yield* g.word(socket));
     yield* g.ok("close", yield* g.word(socket + 4));
     yield* g.ok("sched_yield");
+  }),
+  scenario("crowds/locks of open files, and a circle", function* (g) {
+    yield* g.setUp();
+    const lock = (type: number, start: number, length: number): ReturnType<typeof g.put> =>
+      g.put([type, start, length, 0]);
+    const path = yield* g.put("/locked");
+    const [a, b] = [
+      yield* g.ok("openat", AT_FDCWD, path, O.RDWR | O.CREAT, 0o644),
+      yield* g.ok("openat", AT_FDCWD, path, O.RDWR, 0),
+    ];
+    for (let i = 0; i < 12; i++) yield* g.ok("fcntl", a, F.OFD_SETLK, yield* lock(i % 2, i * 2, 2));
+    yield* g.ok("fcntl", a, F.OFD_SETLK, yield* lock(1, 2, 4));
+    yield* g.fails("EAGAIN", "fcntl", b, F.OFD_SETLK, yield* lock(1, 0, 0));
+    yield* g.fails("EAGAIN", "fcntl", b, F.SETLK, yield* lock(1, 0, 0));
+    yield* g.ok("fcntl", b, F.OFD_GETLK, yield* lock(1, 3, 9));
+    yield* g.fork(function* (child) {
+      yield* child.ok("close", a);
+      const own = yield* child.ok("openat", AT_FDCWD, path, O.RDWR, 0);
+      yield* child.ok("fcntl", own, F.OFD_SETLKW, yield* child.put([1, 0, 0, 0]));
+      yield* child.ok("exit_group", 0);
+    });
+    yield* g.ok("sched_yield");
+    yield* g.ok("close", a);
+    yield* g.ok("wait4", -1, 0, 0, 0);
+    yield* g.ok("fcntl", b, F.SETLK, yield* lock(1, 0, 1));
+    yield* g.fork(function* (child) {
+      yield* child.ok("fcntl", b, F.SETLK, yield* child.put([1, 1, 1, 0]));
+      yield* child.ok("fcntl", b, F.SETLKW, yield* child.put([1, 0, 1, 0]));
+      yield* child.ok("exit_group", 0);
+    });
+    yield* g.ok("sched_yield");
+    yield* g.fails("EDEADLK", "fcntl", b, F.SETLKW, yield* lock(1, 1, 1));
+    yield* g.ok("fcntl", b, F.SETLK, yield* lock(2, 0, 1));
+    yield* g.ok("wait4", -1, 0, 0, 0);
+    yield* g.ok("close", b);
   }),
 ];

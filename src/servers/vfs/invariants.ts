@@ -316,6 +316,16 @@ register(
   },
 );
 
+register("V12", "a lock that belongs to an open file is on the inode of that file", (view, report) => {
+  for (const lock of liveRecords(view, FileLock.schema)) {
+    const isFiles = FileLock.kind.get(view, lock) === 1 || (FileLock.pid.get(view, lock) | 0) === -1;
+    const owner = FileLock.owner.get(view, lock) as File;
+    if (!isFiles) continue;
+    if (!File.isLive(view, owner) || File.inode.get(view, owner) !== FileLock.inode.get(view, lock))
+      report(`lock ${lock} belongs to ${owner}`);
+  }
+});
+
 registerFrameHolder((view, add) => {
   if (view.root("vfs") === 0) return;
   for (const inode of liveRecords(view, Inode.schema)) {

@@ -1,18 +1,21 @@
 /**
- * Advisory locks: flock(2), which belongs to the open file, and record locks (fcntl F_SETLK), which belong to
- * the process. The two kinds do not see each other.
+ * Advisory locks: flock(2), which belongs to the open file, and record locks, which belong to the process (fcntl
+ * F_SETLK) or to the open file (F_OFD_SETLK). flock and record locks do not see each other.
  *
- * An inode's locks are on one list, guarded by its lock. A process's record locks on one file never overlap:
- * setting a range first cuts it out of those that it has. Who has to wait notes the inode's lockReleased.
+ * An inode's locks are on one list, guarded by its lock. An owner's record locks on one file never overlap, and
+ * adjacent ones of one type are one: setting a range first cuts it out of those that it has. Who has to wait notes
+ * the inode's lockReleased, which is signalled whenever a range becomes free.
  */
 
 import { errno } from "../../base/errno.ts";
+import { redoFree } from "../../heap/allocator.ts";
 import { append, each, remove } from "../../heap/list.ts";
 import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { signalCondition } from "../../kernel/condition.ts";
 import { File } from "../../kernel/file.ts";
-import { waitFor } from "../../kernel/request.ts";
+import { noteWait, waitFor } from "../../kernel/request.ts";
+import { registerDrop } from "../server.ts";
 import { O, wantsRead, wantsWrite } from "./open-flags.ts";
 import { ENDS_MASK } from "./open.ts";
 import { FileLock, Inode } from "./records.ts";
@@ -93,7 +96,10 @@ function removeLock(tx: Transaction, inode: Inode, lock: FileLock): void {
   FileLock.free(tx, lock);
 }
 
-/** Record locks of others that stand in the way of a lock of `type`. */
+/**
+ * A record lock of others that stands in the way of a lock of `type`; for UNLOCK, one of the owner's own in the
+ * range (F_OFD_GETLK).
+ */
 function conflicting(
   tx: Transaction,
   inode: Inode,
@@ -103,7 +109,8 @@ function conflicting(
   end: number,
 ): FileLock {
   for (const lock of each(tx, Inode.locks, inode, FileLock.links)) {
-    if (FileLock.kind.get(tx, lock) !== KIND.RECORD || FileLock.owner.get(tx, lock) === owner) continue;
+    if (FileLock.kind.get(tx, lock) !== KIND.RECORD) continue;
+    if ((FileLock.owner.get(tx, lock) === owner) !== (type === TYPE.UNLOCK)) continue;
     if (type === TYPE.READ && FileLock.type.get(tx, lock) === TYPE.READ) continue;
     if (FileLock.end.get(tx, lock) >= start && FileLock.start.get(tx, lock) <= end) return lock;
   }
@@ -117,6 +124,10 @@ function rangeOf(start: number, length: number): { start: number; end: number } 
   return { start, end: length === 0 ? LOCK_END : Math.min(LOCK_END, start + length - 1) };
 }
 
+/**
+ * Sets a range or frees it; 0. A lock of somebody else in the way: EAGAIN, or if `wait`, that lock, whose release is
+ * noted as what to wait for. `owner` is a descriptor table, or the file itself for a lock of its own; `pid` is −1 then.
+ */
 export function setRecordLock(
   tx: Transaction,
   file: File,
@@ -126,7 +137,7 @@ export function setRecordLock(
   start: number,
   length: number,
   wait: number,
-): void {
+): number {
   const inode = lockableInode(tx, file);
   const flags = File.flags.get(tx, file);
   if (type !== TYPE.READ && type !== TYPE.WRITE && type !== TYPE.UNLOCK) throw errno.EINVAL;
@@ -134,13 +145,42 @@ export function setRecordLock(
   if (type === TYPE.WRITE && !wantsWrite(flags)) throw errno.EBADF;
   const range = rangeOf(start, length);
   if (type !== TYPE.UNLOCK) {
-    if (conflicting(tx, inode, owner, type, range.start, range.end) !== 0) {
+    const other = conflicting(tx, inode, owner, type, range.start, range.end);
+    if (other !== 0) {
       if (wait === 0) throw errno.EAGAIN;
-      throw waitFor(tx, Inode.lockReleased.at(inode));
+      noteWait(tx, Inode.lockReleased.at(inode));
+      return other;
     }
   }
   cutOut(tx, inode, owner, range.start, range.end);
-  if (type !== TYPE.UNLOCK) addLock(tx, inode, KIND.RECORD, type, owner, pid, range.start, range.end);
+  if (type === TYPE.UNLOCK) return 0;
+  if (owner === file && File.ownsLocks.get(tx, file) === 0) {
+    File.lock.acquire(tx, file);
+    File.ownsLocks.set(tx, file, 1);
+  }
+  const { start: from, end } = absorb(tx, inode, owner, type, range);
+  addLock(tx, inode, KIND.RECORD, type, owner, pid, from, end);
+  return 0;
+}
+
+/** A range, longer by the owner's locks of `type` that touch it, which go. */
+function absorb(
+  tx: Transaction,
+  inode: Inode,
+  owner: number,
+  type: number,
+  range: { readonly start: number; readonly end: number },
+): { start: number; end: number } {
+  let { start, end } = range;
+  for (const lock of each(tx, Inode.locks, inode, FileLock.links)) {
+    if (FileLock.kind.get(tx, lock) !== KIND.RECORD || FileLock.owner.get(tx, lock) !== owner) continue;
+    if (FileLock.type.get(tx, lock) !== type) continue;
+    if (FileLock.end.get(tx, lock) === range.start - 1) start = FileLock.start.get(tx, lock);
+    else if (FileLock.start.get(tx, lock) === range.end + 1) end = FileLock.end.get(tx, lock);
+    else continue;
+    removeLock(tx, inode, lock);
+  }
+  return { start, end };
 }
 
 /** Takes a range out of the owner's record locks; those that reach beyond it on both sides become two. */
@@ -176,7 +216,6 @@ export function testRecordLock(
   length: number,
 ): number {
   const inode = lockableInode(tx, file);
-  if (type !== TYPE.READ && type !== TYPE.WRITE) throw errno.EINVAL;
   const range = rangeOf(start, length);
   return conflicting(tx, inode, owner, type, range.start, range.end);
 }
@@ -204,3 +243,21 @@ export function dropRecordLocks(tx: Transaction, file: File, owner: number): voi
   Inode.lock.acquire(tx, inode);
   cutOut(tx, inode, owner, 0, LOCK_END);
 }
+
+/** Locks that one step of the end of an open file gives up. */
+const DROP_STEP = 8;
+
+// The end of an open file that has locks of its own: before its record and its inode go, in steps.
+registerDrop("file", (tx, file) => {
+  const inode = File.inode.get(tx, file);
+  Inode.lock.acquire(tx, inode);
+  let dropped = 0;
+  for (const lock of each(tx, Inode.locks, inode, FileLock.links)) {
+    if (FileLock.kind.get(tx, lock) !== KIND.RECORD || FileLock.owner.get(tx, lock) !== file) continue;
+    if (dropped++ === DROP_STEP) return false;
+    remove(tx, Inode.locks, inode, FileLock.links, lock);
+    redoFree(tx, lock);
+  }
+  signalCondition(tx, Inode.lockReleased.at(inode));
+  return true;
+});

@@ -91,6 +91,12 @@ const mutants: Readonly<Record<string, readonly ((tx: Transaction) => void)[]>> 
       Inode.seals.set(tx, FileLock.inode.get(tx, lock!), 1);
     },
   ],
+  V12: [
+    (tx) => {
+      const [lock] = liveRecords(tx, FileLock.schema);
+      FileLock.pid.set(tx, lock!, -1);
+    },
+  ],
   C1: [
     (tx) => {
       const [who] = liveRecords(tx, Credentials.schema);

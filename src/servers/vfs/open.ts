@@ -330,7 +330,8 @@ export function makeFile(
 registerNameRelease((tx, file) => {
   const kind = FILE_KINDS[File.kind.get(tx, file)];
   const detail = kind === "inode" || kind === "directory" ? File.detail.get(tx, file) : 0;
-  // Steps are done in this order: the flock goes while the inode is still held.
+  // Steps are done in this order: locks go while the inode is still held, and the file's record last of all.
+  if (File.ownsLocks.get(tx, file) !== 0) dropAfterCommit(tx, file);
   dropAfterCommit(tx, detail & ~ENDS_MASK);
   dropAfterCommit(tx, File.inode.get(tx, file), detail & ENDS_MASK);
   dropAfterCommit(tx, File.entry.get(tx, file));

@@ -32,6 +32,7 @@
  *   V9  The writers of an inode are its files open for writing; its writers are 0 while writing is denied.
  *   V10 Record locks of different owners do not conflict.
  *   V11 Only files of VfsState.memoryMount have seals; no mapping may write to one that is sealed against it.
+ *   V12 The owner of a flock, and of a record lock of pid −1, is a live file of the lock's inode.
  */
 
 import {

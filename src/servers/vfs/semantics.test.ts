@@ -273,8 +273,9 @@ describe("open files", () => {
     m.tx.rollback();
     m.close(a);
     flock(b, 2);
-    const record = (owner: number, type: number, start: number, length: number): void =>
+    const record = (owner: number, type: number, start: number, length: number): void => {
       m.run((tx) => vfs.setRecordLock(tx, b, owner, owner, type, start, length, 0));
+    };
     record(1, 1, 0, 100);
     fails(m, () => record(2, 0, 50, 10), "EAGAIN");
     record(1, 2, 50, 10);

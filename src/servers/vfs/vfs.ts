@@ -148,7 +148,11 @@ export const vfsServer = defineServer("vfs", {
   // locks
   /** flock(2): `operation` LOCK_SH 1, LOCK_EX 2, LOCK_UN 8, with LOCK_NB 4. */
   flock: locks.flock,
-  /** fcntl(F_SETLK, F_SETLKW): `type` F_RDLCK 0, F_WRLCK 1, F_UNLCK 2; `owner` any number of the process's own. */
+  /**
+   * fcntl(F_SETLK, F_SETLKW, and those of open files): `type` F_RDLCK 0, F_WRLCK 1, F_UNLCK 2; `owner` any number of
+   * the process's own, or the file itself, with the pid −1. 0, or with `wait` the record of a lock in the way, whose
+   * release is noted.
+   */
   setRecordLock: locks.setRecordLock,
   /**
    * fcntl(F_GETLK): 0 if the lock could be set, else the record of a lock in its way, which
