@@ -9,15 +9,16 @@
  *
  *     committed:  space       the old address space if nobody else is in it: dying
  *                 program     the file that was executed before
+ *                 closes      1 until what is to be closed on exec is closed
  *
  * Either way, what is there is to be given up: before the commit by the execve itself or its next attempt, after
  * it by the task when it next attends (ATTENTION.LEFTOVERS), and in any case at the task's end (rule R4: the
  * cancel procedure goes back before the commit, forward after it).
  */
 
-import { defineRecord, none, ref, type Ref } from "../heap/record.ts";
+import { defineRecord, none, ref, type Ref, u32 } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { closeFilesStep } from "../kernel/descriptors.ts";
+import { closeFilesStep, closeOnExecStep } from "../kernel/descriptors.ts";
 import { dropFile } from "../kernel/file.ts";
 import { destroyStep, releaseSpace } from "../kernel/memory/address-space.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
@@ -29,6 +30,7 @@ export const Exec = defineRecord("exec", {
   program: ref("file"),
   interpreter: ref("file"),
   files: ref("file-table"),
+  closes: u32(),
 });
 export type Exec = Ref<"exec">;
 
@@ -46,6 +48,12 @@ export function execOf(tx: Transaction, task: Task): Exec {
 export function clearExecStep(tx: Transaction, task: Task): boolean {
   const exec = Task.exec.get(tx, task);
   if (exec === 0) return true;
+  if (Exec.closes.get(tx, exec) !== 0) {
+    const files = Task.files.get(tx, task);
+    // A task that has ended meanwhile has closed everything.
+    if (files === 0 || closeOnExecStep(tx, files)) Exec.closes.set(tx, exec, 0);
+    return false;
+  }
   const space = Exec.space.get(tx, exec);
   if (space !== 0) {
     if (AddressSpace.references.get(tx, space) !== 0) releaseSpace(tx, space);

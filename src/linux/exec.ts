@@ -7,9 +7,12 @@
  *     open program and interpreter   exec-file.ts    ┐ all that is made belongs to the record "exec"
  *     build the new address space    exec-load.ts    ┘ (exec-record.ts)
  *     end the other threads          the first thing that others see
- *     own the file table, close what is to be closed
+ *     own the file table
  *     one commit                     the point of no return: space, registers, identity, handlers, name
- *     take the old space apart       by the task itself, before its first instruction (ATTENTION.LEFTOVERS)
+ *     close what is to be closed, take the old space apart
+ *                                    by the task itself, before its first instruction (ATTENTION.LEFTOVERS)
+ *
+ * Nothing is closed before the commit: the next attempt may need the descriptor that names the program.
  *
  * Up to the commit an attempt that fails, waits or is interrupted leaves only the record, which the next
  * attempt clears away before it begins anew. The commit also asks the task to clear away what the record then
@@ -26,7 +29,6 @@ import { signalCondition } from "../kernel/condition.ts";
 import { Credentials } from "../kernel/credentials.ts";
 import {
   closeFilesStep,
-  closeOnExecStep,
   copyFilesStep,
   createFileTable,
   FileTable,
@@ -140,7 +142,6 @@ function attemptLoad(tx: Transaction, task: Task, request: ProgramRequest): void
     loadStack(tx, task, loaded.space, stack.bytes, files.image.executableStack);
     awaitAlone(tx, task, process);
     ownFiles(tx, task);
-    while (!closeOnExecStep(tx, Task.files.get(tx, task))) tx.commit();
     while (!dropTimersStep(tx, Task.process.get(tx, task))) tx.commit();
     tx.commit();
     becomeProgram(tx, task, request.name, files, loaded, stack);
@@ -260,6 +261,7 @@ function becomeProgram(
   const program = Process.executable.get(tx, process);
   Process.executable.set(tx, process, Exec.program.get(tx, exec));
   Exec.program.set(tx, exec, program);
+  Exec.closes.set(tx, exec, 1);
   setName(tx, task, name);
   Task.stackBase.set(tx, task, 0);
   Task.stackSize.set(tx, task, 0);

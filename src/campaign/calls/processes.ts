@@ -65,6 +65,13 @@ export const processes: readonly Scenario[] = [
       yield* child.ok("exit_group", 5);
     });
     yield* g.ok("wait4", -1, 0, 0, 0);
+    // The descriptor that names the program is closed by the execve that it is for.
+    yield* g.fork(function* (child) {
+      const program = yield* child.ok("openat", AT_FDCWD, path, O.RDONLY | O.CLOEXEC, 0);
+      yield* child.ok("execveat", program, yield* child.put(""), argv, 0, 0x1000);
+      yield* child.ok("exit_group", 6);
+    });
+    yield* g.ok("wait4", -1, 0, 0, 0);
     const script = yield* g.put("/tmp/script");
     const made = yield* g.ok("openat", AT_FDCWD, script, O.WRONLY | O.CREAT, 0o755);
     yield* g.ok("write", made, yield* g.put("#!/bin/hello x\n"), 15);
