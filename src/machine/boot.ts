@@ -244,7 +244,7 @@ class RunningMachine implements Machine {
       this.#close = resolve;
     });
     this.#phase("image");
-    const translates = options.translate === true;
+    const translates = options.translate !== false;
     const system: SystemOptions = {
       memory,
       heap: HEAP_BYTES,

@@ -67,6 +67,17 @@ export function recordSign(f: FunctionBuilder, row: Instruction): boolean {
   return true;
 }
 
+/** and, or, xor of narrow registers into one: in 32 bits. */
+export function recordLogic(f: FunctionBuilder, { name }: Instruction, variant: number): void {
+  // What is not narrow is x0.
+  const source = (narrow: number, kind: number): Expr =>
+    (variant & narrow) === 0 ? i32(0) : registerHole(I32, kind);
+  const a = source(VARIANT.narrowRs1, HOLE.narrowRs1);
+  const b = name.endsWith("i") ? constantHole(I32, HOLE.imm) : source(VARIANT.narrowRs2, HOLE.narrowRs2);
+  const operation = name.replace(/i$/, "") as "and" | "or" | "xor";
+  f.set(registerHole(I32, HOLE.narrowRd), a[operation](b));
+}
+
 /** The table's entry for `va`, from the read or the write array. */
 function entryOf(va: Expr, array: number): Expr {
   const leaf = load(LOAD.i32, root.add(va.shrU(22).wrap().and(0xfffc)));
@@ -200,13 +211,16 @@ export class RegionEmitter implements Emitter {
     return regs;
   }
   rs1(): Expr {
+    if (this.#is(VARIANT.narrowRs1)) return registerHole(I32, HOLE.narrowRs1).extendS();
     return this.#is(VARIANT.rs10) ? i64(0) : registerHole(I64, HOLE.rs1);
   }
   rs2(): Expr {
+    if (this.#is(VARIANT.narrowRs2)) return registerHole(I32, HOLE.narrowRs2).extendS();
     return this.#is(VARIANT.rs20) ? i64(0) : registerHole(I64, HOLE.rs2);
   }
   setRd(value: Expr): void {
     if (this.#is(VARIANT.rd0)) this.f.drop(value);
+    else if (this.#is(VARIANT.narrowRd)) this.f.set(registerHole(I32, HOLE.narrowRd), value.wrap());
     else this.f.set(registerHole(I64, HOLE.rd), value);
   }
   imm(): Expr {

@@ -35,7 +35,8 @@ import type { CallByName } from "./helpers.ts";
 import type { Instruction } from "./isa.ts";
 import { ENTRY, isCacheable, jumpCacheEntry, jumpCacheEntryOf, tagOf } from "./jump-cache.ts";
 import { type Group, groupAccesses, isAccess } from "./region-accesses.ts";
-import { groupCheck, nativeOf, recordSign, RegionEmitter } from "./region-emitter.ts";
+import { groupCheck, nativeOf, recordLogic, recordSign, RegionEmitter } from "./region-emitter.ts";
+import { findNarrow, isLogic } from "./region-narrow.ts";
 import { analyse, dominates, type Flow, type Node } from "./region-flow.ts";
 import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
 import { FIXED, RegionLocals } from "./region-locals.ts";
@@ -83,6 +84,11 @@ function mayLeave({ row, word }: Step): boolean {
   return found === "always" || (found === "dynamic" && ((word >>> 12) & 7) === 7);
 }
 
+/** What a stub of a block spills, and which of it is narrow there. */
+interface Stub extends RegisterSet {
+  readonly narrow: number;
+}
+
 /** Pages by register * 2 + 1 if for writes; leaf tables by register. */
 interface Kept {
   readonly pages: Set<number>;
@@ -95,6 +101,10 @@ const bodyOf = (block: Block): readonly Step[] =>
 
 function emitRow(f: FunctionBuilder, row: Instruction, variant: number): void {
   if ((variant & VARIANT.same) !== 0 && recordSign(f, row)) return;
+  if ((variant & VARIANT.narrowRd) !== 0 && isLogic(row)) {
+    recordLogic(f, row, variant);
+    return;
+  }
   row.emit(new RegionEmitter(f, row, variant));
 }
 
@@ -117,6 +127,9 @@ class RegionWriter {
   #rootLoop: Label | undefined;
   /** The node whose code is written. */
   #node: Node;
+  /** Narrow registers before and after the step that is written. */
+  #narrow = 0;
+  #narrowAfter = 0;
   /** Dirty registers where code is written. */
   #dirty: RegisterSet = NO_REGISTERS;
 
@@ -329,6 +342,12 @@ class RegionWriter {
       (row.rounds && fill.rm === 7 ? VARIANT.dynamic : 0) |
       (row.rounds && fill.rm === 1 ? VARIANT.towardsZero : 0) |
       (fill.rs1 === fill.rs2 && row.extension === "D" ? VARIANT.same : 0);
+    if (this.#narrowAfter !== 0) {
+      const { operands } = row.format;
+      if (step.defines.x !== 0 && (this.#narrowAfter >>> fill.rd) & 1) variant |= VARIANT.narrowRd;
+      if (operands.includes("rs1") && (this.#narrow >>> fill.rs1) & 1) variant |= VARIANT.narrowRs1;
+      if (operands.includes("rs2") && (this.#narrow >>> fill.rs2) & 1) variant |= VARIANT.narrowRs2;
+    }
     if (group === undefined && this.#keepsLeaf(step, this.#node)) {
       variant |= VARIANT.leaf;
       fill.top = this.#locals.top(fill.rs1);
@@ -367,13 +386,16 @@ class RegionWriter {
   /** The steps, inside their stubs. */
   #body(node: Node, steps: readonly Step[]): void {
     const f = this.#f;
-    const stubs: RegisterSet[] = node.isTarget ? [node.dirty] : [];
+    const narrow = findNarrow(steps);
+    const stubs: Stub[] = node.isTarget ? [{ ...node.dirty, narrow: 0 }] : [];
     const stubOf: number[] = [];
     let dirty = node.dirty;
-    for (const step of steps) {
+    for (const [i, step] of steps.entries()) {
       if (mayLeave(step)) {
         const known = stubs.at(-1);
-        if (known === undefined || known.x !== dirty.x || known.f !== dirty.f) stubs.push(dirty);
+        const set = { ...dirty, narrow: narrow?.[i] ?? 0 };
+        if (known === undefined || known.x !== set.x || known.f !== set.f || known.narrow !== set.narrow)
+          stubs.push(set);
       }
       stubOf.push(stubs.length - 1);
       dirty = union(dirty, step.defines);
@@ -383,7 +405,14 @@ class RegionWriter {
     const labels: Label[] = [];
     const emit = (): void => {
       if (node.isTarget) this.#checkBudget(node, labels[0]!);
-      for (let i = 0; i < steps.length; i++) this.#emit(steps[i]!, labels[stubOf[i]!], groups[i]);
+      for (let i = 0; i < steps.length; i++) {
+        this.#narrow = narrow?.[i] ?? 0;
+        this.#narrowAfter = narrow?.[i + 1] ?? 0;
+        this.#emit(steps[i]!, labels[stubOf[i]!], groups[i]);
+      }
+      this.#locals.extend(this.#narrowAfter);
+      this.#narrow = 0;
+      this.#narrowAfter = 0;
     };
     if (stubs.length === 0) {
       emit();
@@ -400,8 +429,9 @@ class RegionWriter {
           labels[index] = label;
           open(index + 1);
         });
-        const smaller = stubs[index - 1] ?? NO_REGISTERS;
+        const smaller = stubs[index - 1] ?? { ...NO_REGISTERS, narrow: 0 };
         const set = stubs[index]!;
+        this.#locals.extend(set.narrow & ~smaller.narrow);
         this.#locals.spill({ x: set.x & ~smaller.x, f: set.f & ~smaller.f });
       };
       open(0);

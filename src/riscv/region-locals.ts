@@ -6,7 +6,7 @@ import { REG_F, REG_ROOT, REG_X } from "../base/hart-abi.ts";
 import { assert } from "../base/assert.ts";
 import type { RegisterSet } from "./region-graph.ts";
 import type { ByteWriter } from "./wasm/bytes.ts";
-import { type Expr, load, local } from "./wasm/expression.ts";
+import { EXTEND_SIGNED, type Expr, load, local } from "./wasm/expression.ts";
 import type { FunctionBuilder } from "./wasm/function-builder.ts";
 import { CONTROL, F32, F64, I32, I64, LOAD, STORE, type ValueType } from "./wasm/opcodes.ts";
 
@@ -48,6 +48,7 @@ export class RegionLocals {
   readonly #f: FunctionBuilder;
   readonly #to: ByteWriter;
   readonly #x = new Uint8Array(32);
+  readonly #narrow = new Uint8Array(32);
   readonly #float = new Uint8Array(32);
   readonly #base = new Uint8Array(32);
   readonly #page = new Uint8Array(64);
@@ -72,6 +73,10 @@ export class RegionLocals {
   /** Index of the local of a register; x0 has none. */
   x(register: number): number {
     return (this.#x[register] ||= this.#take(I64));
+  }
+  /** Index of the local of a register that is narrow (region-narrow.ts). */
+  narrow(register: number): number {
+    return (this.#narrow[register] ||= this.#take(I32));
   }
   float(register: number): number {
     return (this.#float[register] ||= this.#take(F64));
@@ -139,6 +144,19 @@ export class RegionLocals {
     to.unsigned(offset);
     to.byte(CONTROL.localSet);
     to.unsigned(index);
+  }
+
+  /** Extends narrow registers into their ordinary locals. */
+  extend(registers: number): void {
+    const to = this.#to;
+    for (let rest = registers >>> 0, n = 0; rest !== 0; rest >>>= 1, n++) {
+      if ((rest & 1) === 0) continue;
+      to.byte(CONTROL.localGet);
+      to.unsigned(this.narrow(n));
+      to.byte(EXTEND_SIGNED);
+      to.byte(CONTROL.localSet);
+      to.unsigned(this.x(n));
+    }
   }
 
   spill(set: RegisterSet): void {

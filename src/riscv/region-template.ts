@@ -23,6 +23,10 @@ export const HOLE = {
   fs1: 5,
   fs2: 6,
   fs3: 7,
+  /** integer registers that are narrow, */
+  narrowRd: 28,
+  narrowRs1: 29,
+  narrowRs2: 30,
   /** the physical address of a group of accesses, */
   base: 8,
   /** the page that is cached for a group, and its entry; the number of 16 MiB, and their leaf table. */
@@ -152,6 +156,15 @@ export function instantiate(f: FunctionBuilder, { bytes, holes, hints }: Templat
       case HOLE.rs2:
         to.unsigned(fill.locals.x(fill.rs2));
         break;
+      case HOLE.narrowRd:
+        to.unsigned(fill.locals.narrow(fill.rd));
+        break;
+      case HOLE.narrowRs1:
+        to.unsigned(fill.locals.narrow(fill.rs1));
+        break;
+      case HOLE.narrowRs2:
+        to.unsigned(fill.locals.narrow(fill.rs2));
+        break;
       case HOLE.fd:
         to.unsigned(fill.locals.float(fill.rd));
         break;
@@ -245,10 +258,13 @@ export const VARIANT = {
   towardsZero: 64,
   /** The leaf table of the access is kept. */
   leaf: 128,
+  /** The destination, a source is narrow. */
+  narrowRd: 256,
+  narrowRs1: 512,
+  narrowRs2: 1024,
 } as const;
-const VARIANTS = 256;
 
-const recorded = new Map<Instruction, (Template | undefined)[]>();
+const recorded = new Map<Instruction, Map<number, Template>>();
 
 /** The code of `row` in a variant; `emit` emits it if it has not been recorded yet. */
 export function templateOf(
@@ -258,8 +274,13 @@ export function templateOf(
 ): Template {
   let templates = recorded.get(row);
   if (templates === undefined) {
-    templates = Array.from({ length: VARIANTS }, () => undefined);
+    templates = new Map();
     recorded.set(row, templates);
   }
-  return (templates[variant] ??= record((f) => emit(f, row, variant)));
+  let template = templates.get(variant);
+  if (template === undefined) {
+    template = record((f) => emit(f, row, variant));
+    templates.set(variant, template);
+  }
+  return template;
 }

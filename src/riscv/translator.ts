@@ -12,8 +12,12 @@ import { MappedCode, RegionMaker } from "./region-maker.ts";
 import { instantiateTier0, type Tier0, type Tier0Imports } from "./tier0.ts";
 import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from "../base/webassembly.ts";
 
-/** Transfers to a target, after the first ones, before a region is made for it. */
-const NEXT_COUNT = 200;
+/**
+ * Transfers to a target, after the first ones, before a region is made for it. To make a region, and to compile
+ * it twice, takes some milliseconds of processors: with 200 the first start of Python took more than twice as
+ * long as with 2000.
+ */
+const NEXT_COUNT = 2000;
 /** Calls of `hot` for a target for which no region can be made: practically never again. */
 const NEVER = 0x3fffffff;
 /** Transfers before it is looked whether a region that was asked for is there, and such looks before it is asked for again. */

@@ -37,6 +37,9 @@ const KIND = {
 } as const;
 type Kind = (typeof KIND)[keyof typeof KIND];
 
+/** i64.extend_i32_s */
+export const EXTEND_SIGNED = 0xac;
+
 /** An operator's opcode for each of i32, i64, f32, f64; 0 where there is none. */
 type OpcodeRow = readonly [i32: number, i64: number, f32: number, f64: number];
 
@@ -337,11 +340,12 @@ export class Expr {
   }
   /** i64 to i32: the low half. */
   wrap(): Expr {
+    if (this.#kind === KIND.operator && this.#op === EXTEND_SIGNED) return this.#a!;
     return this.#convert(I64, I32, 0xa7);
   }
   /** i32 to i64. */
   extendS(): Expr {
-    return this.#convert(I32, I64, 0xac);
+    return this.#convert(I32, I64, EXTEND_SIGNED);
   }
   extendU(): Expr {
     return this.#convert(I32, I64, 0xad);
