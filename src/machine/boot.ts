@@ -54,6 +54,8 @@ const HANG_MS = 10_000;
 
 /** Part of the guest memory that holds translations: one in so many bytes. */
 const CODE_SHARE = 16;
+/** From the start of a machine until its code is translated. */
+const TRANSLATOR_DELAY_MS = 500;
 
 /** What tests and the fault campaign ask for besides. */
 export interface FaultOptions {
@@ -306,7 +308,10 @@ class RunningMachine implements Machine {
     const { code, codeBytes, harts } = memoryLayout(this.#view);
     if (codeBytes > 0) {
       const { memory } = this.#buffers;
-      this.#crew.startTranslator({ memory, area: { at: code, bytes: codeBytes, harts } });
+      const start = (): void =>
+        this.#crew.startTranslator({ memory, area: { at: code, bytes: codeBytes, harts } });
+      // A machine that is gone before needs no translator, and one that starts has better use for processors.
+      setTimeout(start, TRANSLATOR_DELAY_MS).unref();
     }
     for (const [index, { guest, readOnly, owner }] of (this.#options.mounts ?? []).entries()) {
       const path = new TextEncoder().encode(guest);

@@ -108,11 +108,15 @@ function walkCheck(array: number, keepsLeaf: boolean): Template {
   return record((f) => {
     const low = f.let(registerHole(I64, HOLE.rs1).add(constantHole(I64, HOLE.low)));
     const entry = f.let(keepsLeaf ? keptEntryOf(f, low, array) : entryOf(low, array));
-    const offset = low.wrap().and(0xfff);
-    const isInside = offset.rotr(constantHole(I32, HOLE.bits)).leU(constantHole(I32, HOLE.shifted));
-    const bad = forbidden(entry, low, 1).eqz().and(isInside);
-    f.set(registerHole(I32, HOLE.base), bad.select(entry.add(low.wrap()), i32(0)));
+    f.set(registerHole(I32, HOLE.base), allowed(low, entry).select(entry.add(low.wrap()), i32(0)));
   });
+}
+
+/** i32: a group whose first byte is at `low` lies on the page with this entry, aligned, and may be accessed. */
+function allowed(low: Expr, entry: Expr): Expr {
+  const offset = low.wrap().and(PAGE_SIZE - 1);
+  const isInside = offset.rotr(constantHole(I32, HOLE.bits)).leU(constantHole(I32, HOLE.shifted));
+  return forbidden(entry, low, 1).eqz().and(isInside);
 }
 
 /** What a page is kept in. */
@@ -145,7 +149,8 @@ const inHartBlock: Kept = {
  * The check of a group of accesses by a page that is kept, which the page table is asked for otherwise. An
  * entry that stays 0 gives a base below 4096, which is no frame's (layout.ts): it is as good as 0.
  */
-function keptCheck({ page, entry, keep }: Kept, kind: number, keeps: boolean, isSingle: boolean): Template {
+function keptCheck(kept: Kept, kind: number, keeps: boolean, isSingle: boolean): Template {
+  const { page, entry, keep } = kept;
   return record((f) => {
     const low = f.let(registerHole(I64, HOLE.rs1).add(constantHole(I64, HOLE.low)));
     const base = registerHole(I32, HOLE.base);
@@ -156,6 +161,14 @@ function keptCheck({ page, entry, keep }: Kept, kind: number, keeps: boolean, is
     f.if(
       isElsewhere,
       () => {
+        if (kept === inLocals) {
+          // Short loops miss as often as they hit: a call would cost what they gain.
+          const walked = f.let(entryOf(low, kind === ACCESS.WRITE ? LEAF_WRITE : LEAF_READ));
+          const isAllowed = f.let(allowed(low, walked));
+          f.set(base, isAllowed.select(walked.add(low.wrap()), i32(0)));
+          f.if(isAllowed, () => keep(f, low.and(-PAGE_SIZE), walked));
+          return;
+        }
         const mask = constantHole(I32, HOLE.mask);
         const found = recordedCall("group_pa", I32, [
           root,

@@ -6,7 +6,7 @@
  * and where calls return to) are entries, and so is the target of every retreating edge that does not
  * dominate its source: code is structured by dominators, and such edges go through the root's dispatch.
  */
-import { rd, rs1, rs2 } from "./decode.ts";
+import { immediate, rd, rs1 } from "./decode.ts";
 import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
 
 export interface Node {
@@ -30,7 +30,7 @@ export interface Node {
   isLoop: boolean;
   /** The header of the outermost loop that it is in; the root's if it goes by the root's dispatch. */
   loop: Node | undefined;
-  /** Of such a header: the integer registers that nothing in the loop changes but additions to themselves. */
+  /** Of such a header: the integer registers that nothing in the loop changes but short steps. */
   steady: number;
   /** And those through which the loop stores. */
   written: number;
@@ -319,12 +319,14 @@ function findRootLoop({ root, nodes }: Flow): void {
   findSteady(root, nodes);
 }
 
-/** Whether it adds to a register, or defines none. */
+/** Longest step of a pointer that mostly stays on its page. */
+const STRIDE_MAX = 256;
+
+/** Whether it defines no register, or goes on by a short step with one. */
 function isStep({ row, word, defines }: Step): boolean {
   if (defines.x === 0) return true;
-  const to = rd(word);
-  if (row.name === "addi" || row.name === "sub") return rs1(word) === to;
-  return row.name === "add" && (rs1(word) === to || rs2(word) === to);
+  if (row.name !== "addi" || rs1(word) !== rd(word)) return false;
+  return Math.abs(immediate(row.format.immediate, word)) <= STRIDE_MAX;
 }
 
 function findDirty({ nodes }: Flow): void {
