@@ -75,6 +75,9 @@ export const RECORD_NAMES = [
   "timer-file",
   "signal-file",
   "pid-file",
+  "inotify",
+  "watch",
+  "notice",
 ] as const;
 
 export type RecordName = (typeof RECORD_NAMES)[number];

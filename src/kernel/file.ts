@@ -166,6 +166,16 @@ export function registerNameRelease(release: (tx: Transaction, file: File) => vo
   releaseName = release;
 }
 
+let tellClosed: (tx: Transaction, file: File) => void = () => {};
+
+/**
+ * Says who hears of the end of a file with a name (inotify), before the kind's own `release`, whose locks may rank
+ * later. Not of one that ends in a redo step.
+ */
+export function registerCloseNotice(tell: (tx: Transaction, file: File) => void): void {
+  tellClosed = tell;
+}
+
 /** One reference less; the last one releases the file. */
 export function dropFile(tx: Transaction, file: File): void {
   File.lock.acquire(tx, file);
@@ -173,6 +183,7 @@ export function dropFile(tx: Transaction, file: File): void {
   assert(references >= 0, "file released twice");
   File.references.set(tx, file, references);
   if (references > 0) return;
+  if (File.inode.get(tx, file) !== 0 && !tx.inSystem) tellClosed(tx, file);
   // Epolls forget the file first, in bounded steps, under locks that rank before this one.
   if (File.watches.isEmpty(tx, file)) releaseFile(tx, file);
   else tx.afterCommit(REDO.unwatch, file);

@@ -100,7 +100,8 @@ function describe(tx: Transaction, file: File): string {
   if (kind === "tty" && Tty.isLive(tx, object)) return `/dev/pts/${Tty.index.get(tx, object as Tty)}`;
   if (kind === "pipe" || kind === "fifo") return `pipe:[${object}]`;
   if (kind === "socket") return `socket:[${object}]`;
-  return `anon_inode:[${kind}]`;
+  // Linux gives inotify's no brackets.
+  return kind === "inotify" ? "anon_inode:inotify" : `anon_inode:[${kind}]`;
 }
 
 const IO_NAMES = ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"];

@@ -43,9 +43,6 @@ export const unsupportedRows: readonly CallRow[] = [
   ),
   ...group(
     events,
-    [26, "inotify_init1", ["hex"]],
-    [27, "inotify_add_watch", ["fd", "string", "hex"]],
-    [28, "inotify_rm_watch", ["fd", "int"]],
     [262, "fanotify_init", ["hex", "hex"]],
     [263, "fanotify_mark", ["fd", "hex", "hex", "dirfd", "string"]],
     [447, "memfd_secret", ["hex"]],

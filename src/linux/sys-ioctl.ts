@@ -11,6 +11,7 @@ import { clearSegments } from "../kernel/request.ts";
 import { pipeAvailable } from "../servers/pipe/pipe-server.ts";
 import { socketOf, sockets } from "../servers/socket/socket-server.ts";
 import { TTY_IOCTLS } from "../servers/tty/termios.ts";
+import { vfs } from "../servers/vfs/vfs.ts";
 import { O, O_ACCMODE, SEEK } from "./abi-file.ts";
 import { IOCTL } from "./abi-ioctl.ts";
 import { openPeer, prepareOpen } from "./attach.ts";
@@ -69,6 +70,7 @@ function putInt(call: SystemCall, value: number): number {
 function bytesWaiting(call: SystemCall, file: File, name: string): number {
   const { tx } = call;
   if (name === "pipe" || name === "fifo") return pipeAvailable(tx, file);
+  if (name === "inotify") return vfs.watchedBytes(tx, file);
   if (name === "socket") return sockets.available(tx, socketOf(tx, file));
   const { seek } = kindOf(tx, file);
   if (name !== "inode" || seek === undefined) throw errno.ENOTTY;

@@ -21,6 +21,7 @@ import { cloneRows } from "./sys-clone.ts";
 import { descriptorRows } from "./sys-descriptor.ts";
 import { futexRows } from "./sys-futex.ts";
 import { identityRows } from "./sys-identity.ts";
+import { inotifyRows } from "./sys-inotify.ts";
 import { ioctlRows } from "./sys-ioctl.ts";
 import { memoryRows } from "./sys-memory.ts";
 import { messageRows } from "./sys-message.ts";
@@ -48,6 +49,7 @@ export const callRows: readonly CallRow[] = [
   ...execRows,
   ...futexRows,
   ...identityRows,
+  ...inotifyRows,
   ...ioctlRows,
   ...memoryRows,
   ...messageRows,

@@ -78,6 +78,7 @@ const verdicts: readonly GuestProgram[] = [
   { name: "events", program: "events", exitCode: 0 },
   { name: "xattrs", program: "xattrs", exitCode: 0 },
   { name: "memfd", program: "memfd", exitCode: 0 },
+  { name: "inotify", program: "inotify", exitCode: 0 },
   { name: "splices", program: "splices", exitCode: 0 },
   {
     name: "limits",

@@ -12,6 +12,7 @@ import { pipes } from "./pipes.ts";
 import { processes } from "./processes.ts";
 import type { Scenario } from "./scenario.ts";
 import { sharing } from "./sharing.ts";
+import { watches } from "./watches.ts";
 import { socketScenarios } from "./sockets.ts";
 
 export const scenarios: readonly Scenario[] = [
@@ -32,5 +33,6 @@ export const scenarios: readonly Scenario[] = [
   ...terminalModes,
   ...crowds,
   ...memoryFiles,
+  ...watches,
   ...host,
 ];

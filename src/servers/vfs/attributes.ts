@@ -7,6 +7,8 @@ import { File } from "../../kernel/file.ts";
 import { bytesToSegments } from "../../kernel/request.ts";
 import { auth } from "../auth/auth.ts";
 import { KEEP, MAY } from "../auth/permission.ts";
+import { IN } from "./inotify.ts";
+import { tellOf, tellOfFile } from "./notify.ts";
 import { needModeChange } from "./seals.ts";
 import { needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
@@ -21,12 +23,12 @@ import { AT, NamelessFile, type Place, pathBytes, Walk, walkOrBase } from "./wal
 
 type PathArguments = [context: FsContext, credentials: Credentials, base: File, path: number, length: number];
 
-/** The inode at a path, on a mount that may be written to. */
-function toChange(tx: Transaction, at: PathArguments, flags: number): Inode {
+/** What is at a path, on a mount that may be written to. */
+function toChange(tx: Transaction, at: PathArguments, flags: number): Dirent {
   if ((flags & ~(AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH)) !== 0) throw errno.EINVAL;
   const place = walkOrBase(tx, ...at, flags);
   needWritable(tx, place.mount);
-  return Dirent.inode.get(tx, place.entry);
+  return place.entry;
 }
 
 /** The inode of an open file, likewise, with the vfs lock held. */
@@ -54,11 +56,14 @@ function setMode(tx: Transaction, credentials: Credentials, inode: Inode, mode: 
 
 export function chmod(tx: Transaction, ...args: [...PathArguments, mode: number, flags: number]): void {
   const [context, credentials, base, path, length, mode, flags] = args;
-  setMode(tx, credentials, toChange(tx, [context, credentials, base, path, length], flags), mode);
+  const entry = toChange(tx, [context, credentials, base, path, length], flags);
+  setMode(tx, credentials, Dirent.inode.get(tx, entry), mode);
+  tellOf(tx, entry, IN.ATTRIB);
 }
 
 export function chmodFile(tx: Transaction, credentials: Credentials, file: File, mode: number): void {
   setMode(tx, credentials, ofFile(tx, file), mode);
+  tellOfFile(tx, file, IN.ATTRIB);
 }
 
 function setOwner(tx: Transaction, credentials: Credentials, inode: Inode, uid: number, gid: number): void {
@@ -81,12 +86,17 @@ function setOwner(tx: Transaction, credentials: Credentials, inode: Inode, uid: 
   touch(tx, inode, false);
 }
 
+/** −1, as the operations get it: leave an id as it is. */
+const KEEP_ID = -1;
+
 export function chown(
   tx: Transaction,
   ...args: [...PathArguments, uid: number, gid: number, flags: number]
 ): void {
   const [context, credentials, base, path, length, uid, gid, flags] = args;
-  setOwner(tx, credentials, toChange(tx, [context, credentials, base, path, length], flags), uid, gid);
+  const entry = toChange(tx, [context, credentials, base, path, length], flags);
+  setOwner(tx, credentials, Dirent.inode.get(tx, entry), uid, gid);
+  tellOf(tx, entry, uid === KEEP_ID && gid === KEEP_ID ? 0 : IN.ATTRIB);
 }
 
 export function chownFile(
@@ -97,6 +107,7 @@ export function chownFile(
   gid: number,
 ): void {
   setOwner(tx, credentials, ofFile(tx, file), uid, gid);
+  tellOfFile(tx, file, uid === KEEP_ID && gid === KEEP_ID ? 0 : IN.ATTRIB);
 }
 
 /** Nanoseconds of utimensat(2) that stand for the present, or for no change. */
@@ -151,6 +162,13 @@ function changeTimes(tx: Transaction, credentials: Credentials, inode: Inode, ti
   touch(tx, inode, false);
 }
 
+/** The event of a change of times (fsnotify_change). */
+function timesEvent(aNanos: number, mNanos: number): number {
+  if (aNanos !== UTIME.OMIT && mNanos !== UTIME.OMIT) return IN.ATTRIB;
+  if (aNanos !== UTIME.OMIT) return IN.ACCESS;
+  return mNanos !== UTIME.OMIT ? IN.MODIFY : 0;
+}
+
 export function setTimes(
   tx: Transaction,
   ...args: [
@@ -163,8 +181,9 @@ export function setTimes(
   ]
 ): void {
   const [context, credentials, base, path, length, aSeconds, aNanos, mSeconds, mNanos, flags] = args;
-  const inode = toChange(tx, [context, credentials, base, path, length], flags);
-  changeTimes(tx, credentials, inode, { aSeconds, aNanos, mSeconds, mNanos });
+  const entry = toChange(tx, [context, credentials, base, path, length], flags);
+  changeTimes(tx, credentials, Dirent.inode.get(tx, entry), { aSeconds, aNanos, mSeconds, mNanos });
+  tellOf(tx, entry, timesEvent(aNanos, mNanos));
 }
 
 export function setTimesFile(
@@ -177,6 +196,7 @@ export function setTimesFile(
   mNanos: number,
 ): void {
   changeTimes(tx, credentials, ofFile(tx, file), { aSeconds, aNanos, mSeconds, mNanos });
+  tellOfFile(tx, file, timesEvent(aNanos, mNanos));
 }
 
 export function access(tx: Transaction, ...args: [...PathArguments, mode: number, flags: number]): void {

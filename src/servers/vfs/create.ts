@@ -8,6 +8,8 @@ import type { File } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
 import { MAY } from "../auth/permission.ts";
+import { IN } from "./inotify.ts";
+import { tellName, tellSelf } from "./notify.ts";
 import { addEntry, clearWhiteout, holdInode } from "./entries.ts";
 import { foreignOf } from "./foreign.ts";
 import {
@@ -91,6 +93,7 @@ export function createIn(
   if ((mode & S_IFMT) === S_IFDIR) Inode.links.set(tx, directory, Inode.links.get(tx, directory) + 1);
   markChanged(tx, directory);
   touch(tx, directory, true);
+  tellName(tx, directory, last.name, inode, IN.CREATE);
   return { entry, inode };
 }
 
@@ -250,4 +253,6 @@ export function link(
   markChanged(tx, last.directory);
   touch(tx, inode, false);
   touch(tx, last.directory, true);
+  tellSelf(tx, inode, IN.ATTRIB);
+  tellName(tx, last.directory, last.name, inode, IN.CREATE);
 }

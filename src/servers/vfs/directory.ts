@@ -12,6 +12,8 @@ import { next } from "../../heap/list.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { File } from "../../kernel/file.ts";
 import { bytesToSegments } from "../../kernel/request.ts";
+import { IN } from "./inotify.ts";
+import { tellOfFile } from "./notify.ts";
 import { findEntry, nameOfEntry } from "./entries.ts";
 import { visitImageEntries } from "./image.ts";
 import { FIRST_COOKIE, S_IFMT } from "./inodes.ts";
@@ -94,7 +96,9 @@ export function getdents(tx: Transaction, file: File, length: number): number {
   const writer = new DirentWriter(length);
   const full = list(tx, directory, position, writer);
   if (full && writer.used === 0) throw errno.EINVAL;
-  return writer.finish(tx, file, position);
+  const used = writer.finish(tx, file, position);
+  tellOfFile(tx, file, IN.ACCESS);
+  return used;
 }
 
 /** True if an entry did not fit. */

@@ -14,6 +14,7 @@ import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { dropAfterCommit, registerDrop } from "../server.ts";
 import { redoFree } from "../../heap/allocator.ts";
+import { endWatchOfRemoved } from "./inotify.ts";
 import { bytesAt, freeBytesNow, hashName, type NameBytes, sameBytes, storeBytes } from "./names.ts";
 import { Dirent, DIRENT, Inode, VfsState } from "./records.ts";
 import { lockVfs, stateOf } from "./state.ts";
@@ -244,6 +245,8 @@ registerDrop("dirent", (tx, entry) => {
   }
   const inode = Dirent.inode.get(tx, entry);
   const directory = Dirent.directory.get(tx, entry);
+  // The last name of a file is gone, and nobody has it open by that name any more.
+  if (inode !== 0 && Inode.links.get(tx, inode) === 0 && !endWatchOfRemoved(tx, inode)) return false;
   if (inode !== 0 || directory !== 0) {
     if (references > 0) Dirent.references.set(tx, entry, 0);
     if (inode !== 0 && Inode.entry.get(tx, inode) === entry) Inode.entry.set(tx, inode, none());

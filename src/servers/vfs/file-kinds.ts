@@ -4,6 +4,8 @@ import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { File, type FileKind, POLL, registerFileKind } from "../../kernel/file.ts";
 import { holdFrame } from "../../kernel/memory/frames.ts";
+import { IN } from "./inotify.ts";
+import { tellOfFile } from "./notify.ts";
 import { deniesWriting } from "./seals.ts";
 import {
   dropPrivileges,
@@ -53,6 +55,7 @@ export function writeFile(
   const position = writePosition(tx, file, inode, offset);
   const count = writeContents(tx, inode, position, length, limit);
   if (offset < 0) File.position.set(tx, file, position + count);
+  if (count > 0) tellOfFile(tx, file, IN.MODIFY);
   return count;
 }
 
@@ -67,6 +70,7 @@ const inodeKind: FileKind = {
     if ((File.flags.get(tx, file) & O.NOATIME) === 0 && length > 0) noteAccess(tx, inode);
     const count = readContents(tx, inode, position, length);
     if (offset < 0 && count > 0) File.position.set(tx, file, position + count);
+    if (count > 0) tellOfFile(tx, file, IN.ACCESS);
     return count;
   },
   write: (tx, file, length, offset) => writeFile(tx, file, length, offset, NO_LIMIT),

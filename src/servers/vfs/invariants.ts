@@ -6,6 +6,7 @@ import { each } from "../../heap/list.ts";
 import type { Ref } from "../../heap/record.ts";
 import { File, FILE_KINDS } from "../../kernel/file.ts";
 import { registerFrameHolder } from "../../kernel/memory/check.ts";
+import { bytesOf, Inotify, Notice, Watch } from "./inotify.ts";
 import { SEAL } from "./seals.ts";
 import { isMappedForWriting } from "../../kernel/memory/file-change.ts";
 import { nameOfEntry } from "./entries.ts";
@@ -132,6 +133,7 @@ register("V3", "an inode's references are the dirents and open files that refer 
     counts.add(Dirent.directory.get(view, entry));
   }
   for (const file of liveRecords(view, File.schema)) counts.add(File.inode.get(view, file));
+  for (const watch of liveRecords(view, Watch.schema)) counts.add(Watch.inode.get(view, watch));
   for (const holder of inodeHolders) for (const inode of holder(view)) counts.add(inode);
   for (const inode of liveRecords(view, Inode.schema)) {
     const references = Inode.references.get(view, inode);
@@ -324,6 +326,47 @@ register("V12", "a lock that belongs to an open file is on the inode of that fil
     if (!File.isLive(view, owner) || File.inode.get(view, owner) !== FileLock.inode.get(view, lock))
       report(`lock ${lock} belongs to ${owner}`);
   }
+});
+
+register("N1", "a watch is on two lists, is counted, and has what it needs in reserve", (view, report) => {
+  const watches = [...liveRecords(view, Watch.schema)];
+  const counted = VfsState.watches.get(view, stateOf(view));
+  if (watches.length !== counted) report(`${watches.length} watches, ${counted} counted`);
+  for (const watch of watches) {
+    const [instance, inode] = [Watch.instance.get(view, watch), Watch.inode.get(view, watch)];
+    const isListed = Inotify.isLive(view, instance) && Inode.isLive(view, inode);
+    const ofInstance = isListed && [...each(view, Inotify.watches, instance, Watch.links)].includes(watch);
+    const ofInode = isListed && [...each(view, Inode.watches, inode, Watch.inodeLinks)].includes(watch);
+    if (!ofInstance || !ofInode) report(`watch ${watch} is not on its lists`);
+    for (const notice of [Watch.deleted.get(view, watch), Watch.ignored.get(view, watch)])
+      if (!Notice.isLive(view, notice)) report(`watch ${watch} has ${notice} in reserve`);
+  }
+});
+
+register("N2", "a notice is in one place, and queues are counted", (view, report) => {
+  const places = new Counts();
+  for (const watch of liveRecords(view, Watch.schema)) {
+    places.add(Watch.deleted.get(view, watch));
+    places.add(Watch.ignored.get(view, watch));
+  }
+  for (const instance of liveRecords(view, Inotify.schema)) {
+    places.add(Inotify.overflow.get(view, instance));
+    const queue = [...each(view, Inotify.queue, instance, Notice.links)];
+    for (const notice of queue) places.add(notice);
+    const bytes = queue.reduce((sum, notice) => sum + bytesOf(view, notice), 0);
+    if (queue.length !== Inotify.count.get(view, instance) || bytes !== Inotify.bytes.get(view, instance))
+      report(`inotify ${instance} counts its queue wrongly`);
+  }
+  for (const notice of liveRecords(view, Notice.schema))
+    if (places.of(notice) !== 1) report(`notice ${notice} is in ${places.of(notice)} places`);
+});
+
+register("N3", "an inotify instance belongs to one file", (view, report) => {
+  const files = new Counts();
+  for (const file of liveRecords(view, File.schema))
+    if (FILE_KINDS[File.kind.get(view, file)] === "inotify") files.add(File.object.get(view, file));
+  for (const instance of liveRecords(view, Inotify.schema))
+    if (files.of(instance) !== 1) report(`inotify ${instance} belongs to ${files.of(instance)} files`);
 });
 
 registerFrameHolder((view, add) => {

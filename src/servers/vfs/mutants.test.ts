@@ -7,7 +7,9 @@ import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { HostIo } from "../../kernel/block-io.ts";
 import { Credentials } from "../../kernel/credentials.ts";
+import { File } from "../../kernel/file.ts";
 import { O } from "./open-flags.ts";
+import { IN, Inotify, Notice, Watch, watchInode } from "./inotify.ts";
 import { Dirent, DIRENT, FileLock, Inode, Mount, VfsState } from "./records.ts";
 import { stateOf } from "./state.ts";
 import { directory, file, imageOf } from "./testing/test-image.ts";
@@ -26,6 +28,11 @@ function machine(): TestMachine {
   m.unlink("/dir/b");
   const opened = m.open("/tmp/x", O.RDWR);
   m.run((tx) => vfs.setRecordLock(tx, opened, 1, 1, 1, 0, 10, 0));
+  const notify = m.run((tx) => vfs.openInotify(tx, 0));
+  m.run((tx) =>
+    watchInode(tx, File.object.get(tx, notify) as Inotify, File.inode.get(tx, opened), IN.ATTRIB),
+  );
+  m.run((tx) => vfs.chmodFile(tx, File.credentials.get(tx, opened), opened, 0o600));
   assert.deepEqual(checkHeap(m.tx), []);
   return m;
 }
@@ -47,6 +54,10 @@ function imageInode(tx: Transaction): Inode {
 }
 function someMount(tx: Transaction): Mount {
   return VfsState.mounts.last(tx, stateOf(tx));
+}
+
+function liveInodeWatched(tx: Transaction): Inode {
+  return Watch.inode.get(tx, liveRecords(tx, Watch.schema).next().value as Watch);
 }
 
 const mutants: Readonly<Record<string, readonly ((tx: Transaction) => void)[]>> = {
@@ -97,6 +108,16 @@ const mutants: Readonly<Record<string, readonly ((tx: Transaction) => void)[]>> 
       FileLock.pid.set(tx, lock!, -1);
     },
   ],
+  N1: [
+    (tx) => Watch.ignored.set(tx, liveRecords(tx, Watch.schema).next().value as Watch, none()),
+    (tx) => VfsState.watches.set(tx, stateOf(tx), 2),
+    (tx) => tx.store(Inode.watches.at(liveInodeWatched(tx)), 0),
+  ],
+  N2: [
+    (tx) => void Notice.allocate(tx),
+    (tx) => Inotify.bytes.set(tx, liveRecords(tx, Inotify.schema).next().value as Inotify, 3),
+  ],
+  N3: [(tx) => void Inotify.allocate(tx)],
   C1: [
     (tx) => {
       const [who] = liveRecords(tx, Credentials.schema);

@@ -68,6 +68,12 @@ export function sameBytes(view: HeapView, record: HeapAddr, length: number, name
   return true;
 }
 
+/** Whether the text begins with just these bytes. */
+export function sameName(text: Uint8Array, name: NameBytes): boolean {
+  for (let i = 0; i < name.length; i++) if (text[i] !== name.source[name.start + i]) return false;
+  return true;
+}
+
 /** FNV-1a of the bytes, mixed with the directory's address. */
 export function hashName(directory: HeapAddr, name: NameBytes): number {
   let hash = 0x811c9dc5 ^ Math.imul(directory, 0x9e3779b1);

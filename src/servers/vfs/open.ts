@@ -10,6 +10,8 @@ import { createFile, File, FILE_KINDS, type FileKindName, registerNameRelease } 
 import { auth } from "../auth/auth.ts";
 import { MAY } from "../auth/permission.ts";
 import { dropAfterCommit } from "../server.ts";
+import { IN } from "./inotify.ts";
+import { tellOf } from "./notify.ts";
 import { setSize, NO_LIMIT } from "./contents.ts";
 import { createIn, createOwned, needDirectoryWrite, needNames, needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
@@ -309,6 +311,11 @@ export function makeFile(
   holdMount(tx, place.mount);
   holdEntry(tx, place.entry);
   uncache(tx, place.entry);
+  // Before openers, whose locks rank later. A program that is executed is opened, and read, in silence.
+  if (kind !== "path" && (flags & O_EXEC_DENY) === 0) {
+    tellOf(tx, place.entry, IN.OPEN);
+    if (kind === "inode" && (flags & O.TRUNC) !== 0) tellOf(tx, place.entry, IN.MODIFY);
+  }
   if (kind === "fifo") {
     const opener = openers.get("fifo");
     if (opener === undefined) throw errno.ENXIO;

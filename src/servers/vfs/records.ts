@@ -9,7 +9,8 @@
  *
  * The vfs lock (VfsState.lock) guards the namespace: dirents, the two hash tables, mounts, and all reference
  * counts of dirents, inodes, mounts and file systems. An inode's lock guards its contents, size, times and
- * file locks. Mode, owner and link count change only under both, so either is enough to read them. The lock
+ * file locks. A dirent's directory and name change under the lock of inotify besides, so either is enough to read
+ * them. Mode, owner and link count change only under both, so either is enough to read them. The lock
  * of a file system guards its block index (blocks.ts). Who needs more than one takes them in that order, two
  * inodes by rising address.
  *
@@ -18,8 +19,8 @@
  *   V1  A dirent is in the hash table, in the chain of its hash, if and only if it is not DELETED and not a
  *       root; then its directory lists it: among the entries if LISTED, else among the shadows.
  *   V2  A directory's entries have rising cookies, below its nextCookie.
- *   V3  An inode's references are the dirents that name it or lie in it, the open files and the file systems
- *       that refer to it.
+ *   V3  An inode's references are the dirents that name it or lie in it, the open files, the file systems and
+ *       the watches that refer to it.
  *   V4  An inode of a memory file system has as many links as hashed dirents name it (a directory: 2, and one
  *       for each directory in it; 0 once it is removed).
  *   V5  An inode with an nid is in the inode table under (file system, nid), and no other with the same.
@@ -69,6 +70,11 @@ export const VfsState = defineRecord("vfs-state", {
   /** The mount, in no tree, of files of memory without a name (memory-file.ts). */
   memoryMount: ref("mount"),
   mounts: list("mount"),
+  /** Guards all of inotify.ts, and the directory and name of dirents besides the vfs lock. */
+  notifying: lock("event"),
+  /** Watches on the machine. */
+  watches: u32(),
+  lastCookie: u32(),
   nextMountId: u32(),
   nextDevice: u32(),
   /** Dirents that can be made again from their source, oldest first; see cache.ts. */
@@ -184,6 +190,8 @@ export const Inode = defineRecord("inode", {
   xattrs: ref("xattr"),
   /** F_SEAL_* bits; of files of memory without a name alone (memory-file.ts). */
   seals: u32(),
+  /** Who watches it; guarded by VfsState.notifying (inotify.ts). */
+  watches: list("watch"),
 });
 export type Inode = Ref<"inode">;
 

@@ -5,6 +5,8 @@ import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
 import type { File } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
+import { endWatches, IN } from "./inotify.ts";
+import { tellName, tellSelf } from "./notify.ts";
 import { needDirectoryWrite, needNames, needWritable } from "./create.ts";
 import { isEmptyDirectory } from "./directory.ts";
 import { removeEntry } from "./entries.ts";
@@ -90,6 +92,10 @@ export function unlink(
   lockBoth(tx, last.directory, inode);
   removeEntry(tx, entry);
   loseName(tx, last.directory, inode);
+  if (!directory) tellSelf(tx, inode, IN.ATTRIB);
+  // Nobody has it open by this name: what watches it hears of the end first, as on Linux. Else when it is closed.
+  if (Dirent.references.get(tx, entry) === 1 && Inode.links.get(tx, inode) === 0) endWatches(tx, inode);
+  tellName(tx, last.directory, last.name, inode, IN.DELETE);
 }
 
 function checkLast(last: LastName, removeDirectory: boolean): void {

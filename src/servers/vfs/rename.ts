@@ -6,11 +6,14 @@
  */
 
 import { errno } from "../../base/errno.ts";
+import { none } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import type { Credentials } from "../../kernel/credentials.ts";
 import type { File } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { MAY } from "../auth/permission.ts";
+import { lockNotifying } from "./inotify.ts";
+import { tellMoved } from "./notify.ts";
 import { needDirectoryWrite, needNames, needWritable } from "./create.ts";
 import { isEmptyDirectory } from "./directory.ts";
 import { exchangeEntries, moveEntry, removeEntry } from "./entries.ts";
@@ -136,12 +139,15 @@ function move(tx: Transaction, source: LastName, target: LastName, entry: Dirent
     removeEntry(tx, victim);
     loseName(tx, target.directory, victimInode);
   }
+  // Whoever tells an event of an open file reads its directory and name under this lock alone.
+  lockNotifying(tx);
   moveEntry(tx, entry, target.directory, target.name);
   if (isDirectory(tx, inode) && source.directory !== target.directory) {
     Inode.links.set(tx, source.directory, Inode.links.get(tx, source.directory) - 1);
     Inode.links.set(tx, target.directory, Inode.links.get(tx, target.directory) + 1);
   }
   noteChange(tx, source, target, inode);
+  tellMoved(tx, source, target, inode, victim === 0 ? (0 as Inode) : Dirent.inode.get(tx, victim));
 }
 
 function exchangeNames(
@@ -153,6 +159,7 @@ function exchangeNames(
 ): void {
   const inode = Dirent.inode.get(tx, entry);
   const otherInode = Dirent.inode.get(tx, other);
+  lockNotifying(tx);
   exchangeEntries(tx, entry, other);
   if (source.directory !== target.directory) {
     const change = (isDirectory(tx, otherInode) ? 1 : 0) - (isDirectory(tx, inode) ? 1 : 0);
@@ -162,6 +169,8 @@ function exchangeNames(
   noteChange(tx, source, target, inode);
   markChanged(tx, otherInode);
   touch(tx, otherInode, false);
+  tellMoved(tx, source, target, inode, none());
+  tellMoved(tx, target, source, otherInode, none());
 }
 
 function noteChange(tx: Transaction, source: LastName, target: LastName, inode: Inode): void {

@@ -6,6 +6,8 @@ import type { Credentials } from "../../kernel/credentials.ts";
 import { File } from "../../kernel/file.ts";
 import { auth } from "../auth/auth.ts";
 import { MAY } from "../auth/permission.ts";
+import { IN } from "./inotify.ts";
+import { tellOf, tellOfFile } from "./notify.ts";
 import { deniesWriting, needResizable } from "./seals.ts";
 import { dropPrivileges, NO_LIMIT, setSize, SIZE_MAX } from "./contents.ts";
 import { needWritable } from "./create.ts";
@@ -47,7 +49,9 @@ export function truncate(
   if (Inode.denials.get(tx, inode) > 0) throw errno.ETXTBSY;
   const privileges = auth.modeAfterWrite(tx, credentials, mode);
   if (privileges !== mode) Inode.mode.set(tx, inode, privileges);
-  return setSize(tx, inode, size, limit);
+  const more = setSize(tx, inode, size, limit);
+  if (more === 0) tellOf(tx, place.entry, IN.MODIFY);
+  return more;
 }
 
 export function truncateFile(tx: Transaction, file: File, size: number, limit: number): number {
@@ -63,7 +67,9 @@ export function truncateFile(tx: Transaction, file: File, size: number, limit: n
   }
   lockWithMode(tx, inode);
   dropPrivileges(tx, file, inode);
-  return setSize(tx, inode, size, limit);
+  const more = setSize(tx, inode, size, limit);
+  if (more === 0) tellOfFile(tx, file, IN.MODIFY);
+  return more;
 }
 
 /** The inode's lock, and before it the vfs lock if the mode has bits that writing takes away. */
@@ -98,8 +104,10 @@ export function fallocate(tx: Transaction, file: File, mode: number, offset: num
   if (punch || (mode & FALLOC.ZERO_RANGE) !== 0) {
     if (zeroRange(tx, inode, offset, Math.min(end, Inode.size.get(tx, inode)))) return 1;
   }
-  if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode))
-    return setSize(tx, inode, end, NO_LIMIT);
+  if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode)) {
+    if (setSize(tx, inode, end, NO_LIMIT) !== 0) return 1;
+  }
+  tellOfFile(tx, file, IN.MODIFY);
   return 0;
 }
 

@@ -25,6 +25,7 @@ import * as contexts from "./context.ts";
 import * as create from "./create.ts";
 import { getdents } from "./directory.ts";
 import { writeFile } from "./file-kinds.ts";
+import * as watching from "./inotify-file.ts";
 import * as locks from "./locks.ts";
 import * as memoryFiles from "./memory-file.ts";
 import * as mounting from "./mount-calls.ts";
@@ -161,6 +162,13 @@ export const vfsServer = defineServer("vfs", {
   testRecordLock: locks.testRecordLock,
   /** The process `owner` closes a descriptor of `file`: its record locks on the inode go (POSIX). */
   dropRecordLocks: locks.dropRecordLocks,
+
+  // inotify
+  openInotify: watching.openInotify,
+  /** inotify_add_watch(2): the instance's file and the mask come after the path; the watch descriptor. */
+  addWatch: watching.addWatch,
+  removeWatch: watching.removeWatch,
+  watchedBytes: watching.watchedBytes,
 
   // mounts
   /**

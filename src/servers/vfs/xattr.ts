@@ -15,6 +15,8 @@ import { bytesFromSegments, bytesToSegments } from "../../kernel/request.ts";
 import { auth } from "../auth/auth.ts";
 import { CAP } from "../auth/capabilities.ts";
 import { MAY } from "../auth/permission.ts";
+import { IN } from "./inotify.ts";
+import { tellOf, tellOfFile } from "./notify.ts";
 import { needNames, needWritable } from "./create.ts";
 import { foreignOf } from "./foreign.ts";
 import { readImageXattrs } from "./image.ts";
@@ -169,10 +171,14 @@ function forget(tx: Transaction, inode: Inode, name: string): void {
 
 type PathArguments = [context: FsContext, credentials: Credentials, base: File, path: number, length: number];
 
-function inodeAt(tx: Transaction, at: PathArguments, flags: number, write: boolean): Inode {
+function entryAt(tx: Transaction, at: PathArguments, flags: number, write: boolean): Dirent {
   const place = walkOrBase(tx, ...at, flags & (AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH));
   if (write) needWritable(tx, place.mount);
-  return Dirent.inode.get(tx, place.entry);
+  return place.entry;
+}
+
+function inodeAt(tx: Transaction, at: PathArguments, flags: number): Inode {
+  return Dirent.inode.get(tx, entryAt(tx, at, flags, false));
 }
 
 /** The inode of an open file, with the vfs lock held: attributes of images are read under it. */
@@ -190,13 +196,7 @@ export function getxattr(
 ): number {
   const [context, credentials, base, path, length, name, nameLength, size, flags] = args;
   const text = nameArgument(tx, name, nameLength);
-  return get(
-    tx,
-    credentials,
-    inodeAt(tx, [context, credentials, base, path, length], flags, false),
-    text,
-    size,
-  );
+  return get(tx, credentials, inodeAt(tx, [context, credentials, base, path, length], flags), text, size);
 }
 
 export function getxattrFile(
@@ -212,7 +212,7 @@ export function getxattrFile(
 
 export function listxattr(tx: Transaction, ...args: [...PathArguments, size: number, flags: number]): number {
   const [context, credentials, base, path, length, size, flags] = args;
-  return list(tx, inodeAt(tx, [context, credentials, base, path, length], flags, false), size);
+  return list(tx, inodeAt(tx, [context, credentials, base, path, length], flags), size);
 }
 
 export function listxattrFile(tx: Transaction, file: File, size: number): number {
@@ -225,8 +225,9 @@ export function setxattr(
 ): void {
   const [context, credentials, base, path, length, name, nameLength, size, flags, setFlags] = args;
   const text = nameArgument(tx, name, nameLength);
-  const inode = inodeAt(tx, [context, credentials, base, path, length], flags, true);
-  change(tx, credentials, inode, text, size, setFlags);
+  const entry = entryAt(tx, [context, credentials, base, path, length], flags, true);
+  change(tx, credentials, Dirent.inode.get(tx, entry), text, size, setFlags);
+  tellOf(tx, entry, IN.ATTRIB);
 }
 
 export function setxattrFile(
@@ -239,4 +240,5 @@ export function setxattrFile(
   setFlags: number,
 ): void {
   change(tx, credentials, inodeOf(tx, file, true), nameArgument(tx, name, nameLength), size, setFlags);
+  tellOfFile(tx, file, IN.ATTRIB);
 }
