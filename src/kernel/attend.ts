@@ -255,7 +255,7 @@ function enterHandler(
     return;
   }
   const action = actionOf(tx, handlers, info.signal);
-  const resumes = (action.flags & SA.RESTART) !== 0 && personality.restarts(call);
+  const resumes = personality.restarts(call, (action.flags & SA.RESTART) !== 0);
   if (
     Task.inCall.get(tx, task) === IN_CALL.WAITING &&
     !resumes &&

@@ -35,8 +35,8 @@ export interface Personality {
    * registers. The kernel has already updated the mask. Throws Errno when the stack cannot be written.
    */
   pushSignalFrame(call: SystemCall, signal: number, info: SignalInfo, action: SignalAction): void;
-  /** Whether the call that the task is in is begun again after a handler that asks for it (SA_RESTART). */
-  restarts(call: SystemCall): boolean;
+  /** Whether the call that the task is in is begun again after a handler, which asks for it (SA_RESTART) or not. */
+  restarts(call: SystemCall, hasRestart: boolean): boolean;
   /** Whether signals interrupt the call that the task is in while it waits; its end always does. */
   isInterruptible(call: SystemCall): boolean;
   /** What an interrupted call answers because it has moved bytes already; undefined if it has not. */

@@ -58,7 +58,7 @@ export function futexKey(view: HeapView, space: AddressSpace, address: number, i
   return { object: space, offset: address };
 }
 
-function bucketOf(view: HeapView, key: FutexKey): HeapAddr {
+export function bucketOf(view: HeapView, key: FutexKey): HeapAddr {
   let hash = Math.imul(key.object, 0x9e37_79b1) ^ Math.imul(key.offset >>> 2, 0x85eb_ca6b);
   hash ^= hash >>> 15;
   return view.root("futexes") + (hash & (BUCKETS - 1)) * BUCKET_WORDS;
@@ -68,7 +68,7 @@ function lockBucket(tx: Transaction, bucket: HeapAddr): void {
   tx.lock(bucket, LOCK_RANK.futex);
 }
 
-function nextWaiter(view: HeapView, waiter: FutexWaiter): FutexWaiter {
+export function nextWaiter(view: HeapView, waiter: FutexWaiter): FutexWaiter {
   return view.words[waiter + FutexWaiter.links.word]! as FutexWaiter;
 }
 
@@ -116,13 +116,49 @@ export function enqueueFutex(
   const waiter = FutexWaiter.allocate(tx);
   lockBucket(tx, bucket);
   if (Atomics.load(tx.memory, physical >>> 2) !== (expected | 0)) throw errno.EAGAIN;
+  initWaiter(tx, waiter, task, key, bitset, 0);
+}
+
+/** Makes the task a waiter of `key`, whose bucket is locked, behind the others. */
+export function insertWaiter(
+  tx: Transaction,
+  task: Task,
+  key: FutexKey,
+  bitset: number,
+  ownerTid: number,
+): void {
+  initWaiter(tx, FutexWaiter.allocate(tx), task, key, bitset, ownerTid);
+}
+
+function initWaiter(
+  tx: Transaction,
+  waiter: FutexWaiter,
+  task: Task,
+  key: FutexKey,
+  bitset: number,
+  ownerTid: number,
+): void {
+  const bucket = bucketOf(tx, key);
   FutexWaiter.task.init(tx, waiter, task);
   FutexWaiter.keyObject.init(tx, waiter, key.object);
   FutexWaiter.keyOffset.init(tx, waiter, key.offset);
   FutexWaiter.bitset.init(tx, waiter, bitset);
+  FutexWaiter.ownerTid.init(tx, waiter, ownerTid);
   FutexWaiter.bucket.init(tx, waiter, bucket);
   linkLast(tx, bucket, waiter);
   Task.futexWaiter.set(tx, task, waiter);
+}
+
+/** Wakes one waiter of a locked bucket. */
+export function wakeWaiter(tx: Transaction, bucket: HeapAddr, waiter: FutexWaiter): void {
+  unlink(tx, bucket, waiter);
+  FutexWaiter.woken.set(tx, waiter, 1);
+  signalCondition(tx, FutexWaiter.condition.at(waiter));
+}
+
+/** EINVAL for a waiter that only the owner of its mutex wakes (FUTEX_UNLOCK_PI). */
+function needPlain(tx: Transaction, waiter: FutexWaiter): void {
+  if (FutexWaiter.ownerTid.get(tx, waiter) !== 0) throw errno.EINVAL;
 }
 
 /** Locks the bucket in which the waiter is; another task may requeue it until that has succeeded. */
@@ -198,9 +234,8 @@ function wakeInBucket(
   while (waiter !== 0 && woken < Math.min(count, WAKES_MAX)) {
     const after = nextWaiter(tx, waiter);
     if (isFor(tx, waiter, key, bitset)) {
-      unlink(tx, bucket, waiter);
-      FutexWaiter.woken.set(tx, waiter, 1);
-      signalCondition(tx, FutexWaiter.condition.at(waiter));
+      needPlain(tx, waiter);
+      wakeWaiter(tx, bucket, waiter);
       woken++;
     }
     waiter = after;
@@ -233,6 +268,7 @@ export function requeueFutex(
   while (waiter !== 0 && moved < Math.min(move, WAKES_MAX)) {
     const after = nextWaiter(tx, waiter);
     if (isFor(tx, waiter, from, FUTEX_BITSET_ALL)) {
+      needPlain(tx, waiter);
       if (source !== target) {
         unlink(tx, source, waiter);
         linkLast(tx, target, waiter);

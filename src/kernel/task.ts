@@ -233,6 +233,8 @@ export const Task = defineRecord("task", {
   /** Harts that have died of this task by themselves, one after the other, and its pc then (low word). */
   attempts: u32(),
   attemptsAt: i32(),
+  /** 1 once the ending task gives mutexes away for which others wait (futex-owner.ts). */
+  mutexesReleased: u32(),
   /**
    * While the task waits for a record lock: the owner of the lock in its way, the condition it waits for, and that
    * condition's counter, without which the owner may be another by now. Guarded by the tree lock (record-wait.ts).
@@ -328,6 +330,8 @@ export const FutexWaiter = defineRecord("futex-waiter", {
   keyObject: i32(),
   keyOffset: i64(),
   bitset: u32(),
+  /** Who owns the mutex that it waits for (futex-owner.ts), 0 for any other wait. */
+  ownerTid: u32(),
   woken: u32(),
   bucket: u32(),
   /** Signalled when it is woken. */

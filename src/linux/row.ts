@@ -79,10 +79,10 @@ export type WaitKind = "none" | "retry" | "enqueue";
 
 /**
  * What a handler that interrupts the wait does to the call: it is run again if the handler was set up with
- * SA_RESTART, else EINTR ("restart"); always EINTR ("interrupt"). No handler runs before the call is finished,
+ * SA_RESTART, else EINTR ("restart"); it is run again whatever the handler ("always"); always EINTR ("interrupt"). No handler runs before the call is finished,
  * and only the end of the task keeps it from that ("uninterruptible").
  */
-export type RestartKind = "restart" | "interrupt" | "uninterruptible";
+export type RestartKind = "restart" | "always" | "interrupt" | "uninterruptible";
 
 /**
  * Gives up what the earlier attempts of a call hold, when a signal or the task's end keeps it from being resumed:

@@ -14,13 +14,14 @@ import {
   wakeFutex,
   wakeTwoFutexes,
 } from "../kernel/futex.ts";
+import { isForgotten, lockMutex, OWNED, ownsMutex, unlockMutex } from "../kernel/futex-owner.ts";
 import { spaceRoot } from "../kernel/memory/address-space.ts";
 import { translate } from "../kernel/memory/page-table.ts";
 import { checkUser } from "../kernel/memory/user-memory.ts";
 import { Kernel, Task } from "../kernel/task.ts";
 import { kernelOf } from "../kernel/process.ts";
 import { threadOf } from "../kernel/thread.ts";
-import { type CallRow, flagSet, partial } from "./row.ts";
+import { type CallRow, flagSet, partial, type RestartKind } from "./row.ts";
 import { readTimespec } from "./time-values.ts";
 import { readUser, spaceOf } from "./user.ts";
 
@@ -30,8 +31,12 @@ const OP = {
   REQUEUE: 3,
   CMP_REQUEUE: 4,
   WAKE_OP: 5,
+  LOCK_PI: 6,
+  UNLOCK_PI: 7,
+  TRYLOCK_PI: 8,
   WAIT_BITSET: 9,
   WAKE_BITSET: 10,
+  LOCK_PI2: 13,
 } as const;
 const FUTEX_PRIVATE_FLAG = 128;
 const FUTEX_CLOCK_REALTIME = 256;
@@ -56,7 +61,8 @@ function endOfWait(call: SystemCall, command: number): number {
   const time = readTimespec(call, call.address(3));
   if (command === OP.WAIT) return call.now() + time;
   const { clock } = threadOf(call.tx);
-  if ((call.int(1) & FUTEX_CLOCK_REALTIME) !== 0) return call.now() + time - clock.realtime();
+  if (command === OP.LOCK_PI || (call.int(1) & FUTEX_CLOCK_REALTIME) !== 0)
+    return call.now() + time - clock.realtime();
   return time + Kernel.bootedAt.get(call.tx, kernelOf(call.tx));
 }
 
@@ -79,6 +85,77 @@ function wait(call: SystemCall, command: number, bitset: number): number {
     return endFutexWait(tx, task) ? 0 : -errno.ETIMEDOUT.code;
   }
   throw call.waitFor(futexCondition(tx, task));
+}
+
+/** Where the word at `address` lies, to be written. Throws EINVAL if it is not aligned, EFAULT. */
+function locateToWrite(call: SystemCall, address: number): number {
+  const { tx } = call;
+  if (address % 4 !== 0) throw errno.EINVAL;
+  checkUser(tx, spaceOf(call), address, 4, true);
+  const physical = translate(tx, spaceRoot(tx, spaceOf(call)), address, true);
+  if (physical < 0) throw errno.EFAULT;
+  return physical;
+}
+
+/** Commits that the call is going to change the word of a mutex: see futex-owner.ts. */
+function begin(call: SystemCall): void {
+  Task.progress.set(call.tx, call.task, 1);
+  call.step();
+}
+
+/** LOCK_PI, LOCK_PI2 and TRYLOCK_PI: owns the mutex at the end, or fails. */
+function lock(call: SystemCall, command: number): number {
+  const { tx, task } = call;
+  const address = call.address(0);
+  const end = command === OP.TRYLOCK_PI ? 0 : endOfWait(call, command);
+  if (Task.futexWaiter.get(tx, task) === 0) {
+    if (Task.progress.get(tx, task) === 0) {
+      if (ownsMutex(tx, task, locateToWrite(call, address))) throw errno.EDEADLK;
+      begin(call);
+    }
+    const physical = locateToWrite(call, address);
+    const outcome = lockMutex(tx, task, keyOf(call, address), physical, command !== OP.TRYLOCK_PI);
+    Task.progress.set(tx, task, 0);
+    if (outcome === OWNED.TAKEN) return 0;
+    call.step();
+  }
+  return awaitMutex(call, end, address);
+}
+
+/** Waits until the owner has given the mutex to the task, or the time is over. */
+function awaitMutex(call: SystemCall, end: number, address: number): number {
+  const { tx, task } = call;
+  if (isWoken(tx, task)) {
+    endFutexWait(tx, task);
+    return 0;
+  }
+  if (isForgotten(tx, task)) {
+    // The owner ended just before the task was enqueued: what it has left is seen from the beginning.
+    endFutexWait(tx, task);
+    call.step();
+    return lock(call, call.int(1) & COMMAND);
+  }
+  const deadline = call.deadlineAt(end);
+  if (call.now() >= deadline) {
+    // The word may name the task although whoever gave it away has not got as far as to wake it.
+    const physical = translate(tx, spaceRoot(tx, spaceOf(call)), address, false);
+    const owns = physical >= 0 && ownsMutex(tx, task, physical);
+    return endFutexWait(tx, task) || owns ? 0 : -errno.ETIMEDOUT.code;
+  }
+  throw call.waitFor(futexCondition(tx, task));
+}
+
+function unlock(call: SystemCall): number {
+  const { tx, task } = call;
+  const address = call.address(0);
+  if (Task.progress.get(tx, task) === 0) {
+    if (!ownsMutex(tx, task, locateToWrite(call, address))) throw errno.EPERM;
+    begin(call);
+  }
+  const physical = locateToWrite(call, address);
+  unlockMutex(tx, task, keyOf(call, address), physical);
+  Task.progress.set(tx, task, 0);
+  return 0;
 }
 
 /** The new value of the second word of WAKE_OP; the operation is bits 28–31 of `encoded`, 31 a shift. */
@@ -170,10 +247,23 @@ const futex: CallHandler = (call) => {
     }
     case OP.WAKE_OP:
       return wakeOp(call, count, call.int(3));
+    case OP.LOCK_PI:
+    case OP.LOCK_PI2:
+    case OP.TRYLOCK_PI:
+      return lock(call, command);
+    case OP.UNLOCK_PI:
+      return unlock(call);
     default:
       throw errno.ENOSYS;
   }
 };
+
+/** A wait for a mutex goes on after any handler; one with a limit that is a length would get it anew. */
+function restartOf(call: SystemCall): RestartKind {
+  const command = call.int(1) & COMMAND;
+  if (command === OP.LOCK_PI || command === OP.LOCK_PI2) return "always";
+  return call.address(3) === 0 ? "restart" : "interrupt";
+}
 
 const FLAGS = flagSet(
   { FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME },
@@ -185,9 +275,8 @@ export const futexRows: readonly CallRow[] = [
     98,
     "futex",
     ["address", FLAGS, "unsigned", "address", "address", "hex"],
-    "no priority inheritance",
+    "mutexes with owners (PI), but nobody inherits a priority; no requeueing to them (WAIT_REQUEUE_PI: ENOSYS)",
     futex,
-    // As on Linux, a wait with a limit is not begun again: the limit would be.
-    { wait: "enqueue", restartOf: (call) => (call.address(3) === 0 ? "restart" : "interrupt") },
+    { wait: "enqueue", restartOf },
   ),
 ];

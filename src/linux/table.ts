@@ -99,9 +99,10 @@ function restartKind(call: SystemCall): RestartKind | undefined {
   return row?.restartOf?.(call) ?? row?.restart;
 }
 
-/** Whether the call is begun again after a handler with SA_RESTART. */
-export function restarts(call: SystemCall): boolean {
-  return restartKind(call) !== "interrupt";
+/** Whether the call is begun again after a handler, which has SA_RESTART or not. */
+export function restarts(call: SystemCall, hasRestart: boolean): boolean {
+  const kind = restartKind(call);
+  return kind === "always" || (hasRestart && kind !== "interrupt");
 }
 
 /** Whether signals interrupt the call while it waits. */

@@ -4,12 +4,15 @@
  */
 
 import { errno, Errno } from "../base/errno.ts";
+import { PAGE_SIZE } from "../base/hart-abi.ts";
 import { none } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { closeFilesStep } from "../kernel/descriptors.ts";
-import { endFutexWait, FUTEX_BITSET_ALL, futexKey, wakeFutex } from "../kernel/futex.ts";
-import { destroyStep, releaseSpace } from "../kernel/memory/address-space.ts";
+import { endFutexWait, FUTEX_BITSET_ALL, type FutexKey, futexKey, wakeFutex } from "../kernel/futex.ts";
+import { releaseMutexStep } from "../kernel/futex-owner.ts";
+import { destroyStep, releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { cancelFork } from "../kernel/memory/fork.ts";
+import { translate } from "../kernel/memory/page-table.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { getPointer, getU32, putU32 } from "../kernel/memory/user-memory.ts";
 import { registerTaskResource } from "../kernel/process.ts";
@@ -33,12 +36,20 @@ function attempt(work: () => void): void {
 }
 
 /** Marks a robust mutex that the task held as owner-died and wakes one who waits for it. */
-function releaseRobust(tx: Transaction, space: AddressSpace, tid: number, address: number): void {
+function releaseRobust(
+  tx: Transaction,
+  space: AddressSpace,
+  tid: number,
+  address: number,
+  hasOwner: boolean,
+): void {
   if (address % 4 !== 0) throw errno.EINVAL;
   const value = getU32(tx, space, address);
   if ((value & FUTEX_TID_MASK) !== tid) return;
   putU32(tx, space, address, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0);
-  if ((value & FUTEX_WAITERS) !== 0) wakeFutex(tx, futexKey(tx, space, address, false), 1, FUTEX_BITSET_ALL);
+  // Those who wait for an owner are seen to below.
+  if ((value & FUTEX_WAITERS) !== 0 && !hasOwner)
+    wakeFutex(tx, futexKey(tx, space, address, false), 1, FUTEX_BITSET_ALL);
 }
 
 /** Walks the list of robust mutexes (struct robust_list_head) of a task that ends. */
@@ -48,13 +59,16 @@ function walkRobustList(tx: Transaction, task: Task): void {
   const tid = Task.tid.get(tx, task);
   const offset = getPointer(tx, space, head + 8);
   const pending = getPointer(tx, space, head + 16);
-  let entry = getPointer(tx, space, head);
-  for (let i = 0; i < ROBUST_MAX && entry !== head && entry !== 0; i++) {
-    const after = getPointer(tx, space, entry);
-    if (entry !== pending) releaseRobust(tx, space, tid, entry + offset);
-    entry = after;
+  // The lowest bit of a pointer says that the mutex has an owner (FUTEX_LOCK_PI).
+  const release = (pointer: number): void =>
+    releaseRobust(tx, space, tid, pointer - (pointer % 2) + offset, pointer % 2 !== 0);
+  let pointer = getPointer(tx, space, head);
+  for (let i = 0; i < ROBUST_MAX && pointer - (pointer % 2) !== head && pointer !== 0; i++) {
+    const after = getPointer(tx, space, pointer - (pointer % 2));
+    if (pointer !== pending) release(pointer);
+    pointer = after;
   }
-  if (pending !== 0) releaseRobust(tx, space, tid, pending + offset);
+  if (pending !== 0) release(pending);
 }
 
 registerTaskResource({
@@ -66,6 +80,25 @@ registerTaskResource({
     return false;
   },
 });
+
+registerTaskResource({
+  name: "mutexes that others wait for",
+  release(tx, task) {
+    if (Task.tid.get(tx, task) === 0) return true;
+    if (Task.mutexesReleased.get(tx, task) === 0) {
+      // In a commit of its own, before the first look: see isForgotten.
+      Task.mutexesReleased.set(tx, task, 1);
+      return false;
+    }
+    return releaseMutexStep(tx, task, (key) => wordOf(tx, key));
+  },
+});
+
+/** Where the word of a futex lies, −1 if it cannot be written where it is. */
+function wordOf(tx: Transaction, key: FutexKey): number {
+  if (key.object < 0) return (-1 - key.object) * PAGE_SIZE + key.offset;
+  return translate(tx, spaceRoot(tx, key.object as AddressSpace), key.offset, true);
+}
 
 registerTaskResource({
   name: "child tid",

@@ -79,6 +79,7 @@ const verdicts: readonly GuestProgram[] = [
   { name: "xattrs", program: "xattrs", exitCode: 0 },
   { name: "memfd", program: "memfd", exitCode: 0 },
   { name: "inotify", program: "inotify", exitCode: 0 },
+  { name: "mutexes", program: "mutexes", exitCode: 0 },
   { name: "splices", program: "splices", exitCode: 0 },
   {
     name: "limits",

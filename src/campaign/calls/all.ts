@@ -8,6 +8,7 @@ import { inodes } from "./inodes.ts";
 import { interrupts, terminalModes } from "./interrupts.ts";
 import { identity, memory, signals, system, terminals, time } from "./others.ts";
 import { memoryFiles } from "./memory-files.ts";
+import { mutexes } from "./mutexes.ts";
 import { pipes } from "./pipes.ts";
 import { processes } from "./processes.ts";
 import type { Scenario } from "./scenario.ts";
@@ -34,5 +35,6 @@ export const scenarios: readonly Scenario[] = [
   ...crowds,
   ...memoryFiles,
   ...watches,
+  ...mutexes,
   ...host,
 ];

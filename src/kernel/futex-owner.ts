@@ -1,0 +1,188 @@
+/**
+ * Futexes with an owner (FUTEX_LOCK_PI and its kin): the word holds the TID of the thread that has the mutex, and
+ * FUTEX_WAITERS while somebody waits in the kernel.
+ *
+ *     user mode    0 ──▶ TID        the usual lock and unlock: no call
+ *     LOCK_PI      TID ──▶ TID | WAITERS, wait
+ *     UNLOCK_PI    TID | WAITERS ──▶ next TID | WAITERS, wake the next;  ──▶ 0 if nobody waits
+ *     owner ends   … ──▶ next TID | WAITERS | OWNER_DIED, wake the next
+ *
+ * Priorities are inherited by nobody, since all tasks have the same turn (scheduler.ts); what programs see of such
+ * mutexes is who owns them. The next owner is the one that has waited longest, and it owns the mutex before it runs.
+ *
+ * The word is user memory: changed by compare-and-exchange under the bucket's lock, and not undone. So a call that
+ * fails after the change and runs again finds it made. LOCK_PI and UNLOCK_PI therefore say beforehand, in a commit of
+ * their own (Task.progress), that they have begun: then a word that names the caller, or no longer names it, is their
+ * own work. A next owner that is not yet marked woken is marked by whoever comes first: the call run again, or itself.
+ *
+ * Invariants
+ *   X2  All waiters for one mutex name the same owner, which none of them is.
+ */
+
+import { errno } from "../base/errno.ts";
+import { LOCK_RANK } from "../base/lock-order.ts";
+import { liveRecords, registerInvariant } from "../heap/check.ts";
+import type { HeapView } from "../heap/heap.ts";
+import type { Transaction } from "../heap/transaction.ts";
+import { bucketOf, FUTEX_BITSET_ALL, type FutexKey, insertWaiter, nextWaiter, wakeWaiter } from "./futex.ts";
+import { taskOf } from "./process.ts";
+import { FutexWaiter, Task } from "./task.ts";
+
+const WAITERS = 0x8000_0000 | 0;
+const OWNER_DIED = 0x4000_0000;
+const TID_MASK = 0x3fff_ffff;
+
+/** Where a call stands with the mutex. */
+export const OWNED = { TAKEN: 0, WAITING: 1 } as const;
+
+const load = (tx: Transaction, physical: number): number => Atomics.load(tx.memory, physical >>> 2);
+
+function exchange(tx: Transaction, physical: number, old: number, value: number): boolean {
+  return Atomics.compareExchange(tx.memory, physical >>> 2, old, value) === old;
+}
+
+/** The first waiter for the mutex, in its locked bucket. */
+function firstWaiter(tx: Transaction, key: FutexKey): FutexWaiter {
+  let waiter = tx.words[bucketOf(tx, key) + 1]! as FutexWaiter;
+  while (waiter !== 0 && !(isOwnerWaiter(tx, waiter) && isOf(tx, waiter, key)))
+    waiter = nextWaiter(tx, waiter);
+  return waiter;
+}
+
+function isOf(view: HeapView, waiter: FutexWaiter, key: FutexKey): boolean {
+  return (
+    FutexWaiter.keyObject.get(view, waiter) === key.object &&
+    FutexWaiter.keyOffset.get(view, waiter) === key.offset
+  );
+}
+
+export function isOwnerWaiter(view: HeapView, waiter: FutexWaiter): boolean {
+  return FutexWaiter.ownerTid.get(view, waiter) !== 0;
+}
+
+/** Whether the caller owns the mutex whose word lies at `physical`. */
+export function ownsMutex(tx: Transaction, task: Task, physical: number): boolean {
+  return (load(tx, physical) & TID_MASK) === Task.tid.get(tx, task);
+}
+
+/** Whether `tid` is no thread, or one that has given up what others wait for and will not look again. */
+function isGone(view: HeapView, tid: number): boolean {
+  const task = taskOf(view, tid);
+  return task === 0 || Task.mutexesReleased.get(view, task) !== 0;
+}
+
+/**
+ * Whether the owner that the task waits for has ended without seeing it: it was enqueued after the owner's last look.
+ * The owner says so before it looks, the task is enqueued before it asks: one of the two sees the other.
+ */
+export function isForgotten(view: HeapView, task: Task): boolean {
+  const waiter = Task.futexWaiter.get(view, task);
+  return FutexWaiter.woken.get(view, waiter) === 0 && isGone(view, FutexWaiter.ownerTid.get(view, waiter));
+}
+
+/**
+ * Takes the mutex, or enqueues the task behind its owner. ESRCH if the owner is no thread any more; with `mayWait`
+ * false, EAGAIN instead of waiting. The caller has seen to it that it does not own the mutex already.
+ */
+export function lockMutex(
+  tx: Transaction,
+  task: Task,
+  key: FutexKey,
+  physical: number,
+  mayWait: boolean,
+): number {
+  tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
+  const tid = Task.tid.get(tx, task);
+  for (;;) {
+    const word = load(tx, physical);
+    const owner = word & TID_MASK;
+    const waiter = firstWaiter(tx, key);
+    if (owner === tid) return OWNED.TAKEN;
+    if (owner === 0 && waiter === 0) {
+      if (exchange(tx, physical, word, (word & OWNER_DIED) | tid)) return OWNED.TAKEN;
+      continue;
+    }
+    if (waiter === 0 && isGone(tx, owner)) {
+      if (load(tx, physical) === word) throw errno.ESRCH;
+      continue;
+    }
+    if (!mayWait) throw errno.EAGAIN;
+    if ((word & WAITERS) === 0 && !exchange(tx, physical, word, word | WAITERS)) continue;
+    const named = waiter === 0 ? owner : FutexWaiter.ownerTid.get(tx, waiter);
+    insertWaiter(tx, task, key, FUTEX_BITSET_ALL, named);
+    return OWNED.WAITING;
+  }
+}
+
+/**
+ * Gives the mutex to the next waiter, or to nobody. The caller has owned it when the call began: if it does no
+ * longer, an earlier attempt has changed the word.
+ */
+export function unlockMutex(tx: Transaction, task: Task, key: FutexKey, physical: number): void {
+  tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
+  for (;;) {
+    const word = load(tx, physical);
+    const waiter = firstWaiter(tx, key);
+    const owner = word & TID_MASK;
+    if (owner !== Task.tid.get(tx, task)) {
+      if (waiter !== 0 && owner === tidOf(tx, waiter)) handOver(tx, key, waiter);
+      return;
+    }
+    const next = waiter === 0 ? 0 : tidOf(tx, waiter) | WAITERS;
+    if (!exchange(tx, physical, word, next)) continue;
+    if (waiter !== 0) handOver(tx, key, waiter);
+    return;
+  }
+}
+
+function tidOf(view: HeapView, waiter: FutexWaiter): number {
+  return Task.tid.get(view, FutexWaiter.task.get(view, waiter));
+}
+
+/** The word names the waiter: it is woken, and the others wait for it. */
+function handOver(tx: Transaction, key: FutexKey, next: FutexWaiter): void {
+  const tid = tidOf(tx, next);
+  wakeWaiter(tx, bucketOf(tx, key), next);
+  for (let other = firstWaiter(tx, key); other !== 0; other = nextWaiter(tx, other)) {
+    if (isOwnerWaiter(tx, other) && isOf(tx, other, key)) FutexWaiter.ownerTid.set(tx, other, tid);
+  }
+}
+
+/**
+ * A thread ends that threads wait for: one of its mutexes goes to the one that has waited longest, which is told so
+ * by OWNER_DIED. True when nobody waits for it. `wordOf` gives where the word of a key lies, −1 if that is gone.
+ */
+export function releaseMutexStep(tx: Transaction, task: Task, wordOf: (key: FutexKey) => number): boolean {
+  const tid = Task.tid.get(tx, task);
+  for (const candidate of liveRecords(tx, FutexWaiter.schema)) {
+    if (FutexWaiter.ownerTid.get(tx, candidate) !== tid || FutexWaiter.woken.get(tx, candidate) !== 0)
+      continue;
+    const object = FutexWaiter.keyObject.get(tx, candidate);
+    const key = { object, offset: FutexWaiter.keyOffset.get(tx, candidate) };
+    tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
+    // Looked at without the lock: it may have been given away or given up meanwhile.
+    const waiter = firstWaiter(tx, key);
+    if (waiter === 0 || FutexWaiter.ownerTid.get(tx, waiter) !== tid) return false;
+    const physical = wordOf(key);
+    if (physical >= 0) Atomics.store(tx.memory, physical >>> 2, tidOf(tx, waiter) | WAITERS | OWNER_DIED);
+    handOver(tx, key, waiter);
+    return false;
+  }
+  return true;
+}
+
+registerInvariant({
+  id: "X2",
+  statement: "all waiters for one mutex name the same owner, which none of them is",
+  check(view, report) {
+    const owners = new Map<string, number>();
+    for (const waiter of liveRecords(view, FutexWaiter.schema)) {
+      const owner = FutexWaiter.ownerTid.get(view, waiter);
+      if (owner === 0 || FutexWaiter.woken.get(view, waiter) !== 0) continue;
+      const key = `${FutexWaiter.keyObject.get(view, waiter)}:${FutexWaiter.keyOffset.get(view, waiter)}`;
+      if ((owners.get(key) ?? owner) !== owner) report(`waiter ${waiter} names ${owner}, others another`);
+      if (tidOf(view, waiter) === owner) report(`waiter ${waiter} waits for itself`);
+      owners.set(key, owner);
+    }
+  },
+});
