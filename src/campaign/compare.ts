@@ -48,7 +48,16 @@ const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
   // In which order tasks run next is nobody's business; that they are ready is said by themselves.
   scheduler: ["doorbell", "idle", "unrung", "nextWaitAt", "queue"],
   // Failures are counted; a register file is compared by what it holds.
-  task: ["attempts", "switches", "number", "registers", "queueLinks"],
+  // A fault or a wait that a task goes through again is counted again.
+  task: ["attempts", "switches", "preemptions", "minorFaults", "number", "registers", "queueLinks"],
+  process: [
+    "minorFaults",
+    "voluntarySwitches",
+    "involuntarySwitches",
+    "childrenMinorFaults",
+    "childrenVoluntarySwitches",
+    "childrenInvoluntarySwitches",
+  ],
   // The tables are compared page by page; a code stamp is any number that no space has had.
   "address-space": ["root", "ticket", "leafTables", "mappings", "codeStamp"],
   // The tree's form follows from addresses; its members are compared in their order.

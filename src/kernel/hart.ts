@@ -617,6 +617,7 @@ export class HartLoop {
           tx.rollback();
           return this.#faultSignal(task, signal, faultCode(outcome), address);
         }
+        this.#countFault(task, space);
         tx.commit();
         if (outcome === FAULT.WAIT) this.#awaitTaking(space);
         return Task.attention.get(tx, task) !== 0 ? LEAVE : GO_ON;
@@ -669,6 +670,7 @@ export class HartLoop {
       }
       try {
         const came = faultIn(tx, space, stackLimit(tx, task));
+        if (came === FAULT_IN.DONE) this.#countFault(task, space);
         tx.commit();
         if (came === FAULT_IN.DONE) return true;
         if (came === FAULT_IN.WAIT) this.#awaitTaking(space);
@@ -685,6 +687,16 @@ export class HartLoop {
         }
       }
     }
+  }
+
+  /** A fault is resolved, in the open transaction, with the space's lock: for getrusage. */
+  #countFault(task: Task, space: AddressSpace): void {
+    const { tx } = this;
+    Task.minorFaults.add(tx, task, 1);
+    if (!AddressSpace.lock.heldBy(tx, space)) return;
+    const resident = AddressSpace.residentPages.get(tx, space);
+    if (resident > AddressSpace.residentPeak.get(tx, space))
+      AddressSpace.residentPeak.set(tx, space, resident);
   }
 
   /** Waits until every hart has noticed what was taken away from the space, then frees it (rule R7). */

@@ -36,7 +36,7 @@ import { dropFile, type File } from "./file.ts";
 import { terminalControl } from "./job-control.ts";
 import { dismissEntriesStep } from "./scheduler.ts";
 import { registerFile } from "./memory/layout.ts";
-import type { AddressSpace } from "./memory/records.ts";
+import { AddressSpace } from "./memory/records.ts";
 import { dropTimersStep } from "./posix-timer.ts";
 import { dropRealTimer } from "./real-timer.ts";
 import { registerRedo } from "./thread.ts";
@@ -251,6 +251,39 @@ export function exitStep(tx: Transaction, task: Task): boolean {
   return true;
 }
 
+/** A task that ends leaves what it has counted to its process. */
+function keepUsage(tx: Transaction, process: Process, task: Task): void {
+  Process.minorFaults.add(tx, process, Task.minorFaults.get(tx, task));
+  Process.voluntarySwitches.add(tx, process, Task.switches.get(tx, task));
+  Process.involuntarySwitches.add(tx, process, Task.preemptions.get(tx, task));
+  const resident = Task.maxResident.get(tx, task);
+  if (resident > Process.maxResident.get(tx, process)) Process.maxResident.set(tx, process, resident);
+}
+
+/** A process that is reaped leaves what it and its children have used to its parent. */
+function passUsage(tx: Transaction, child: Process, parent: Process): void {
+  for (const [own, all] of [
+    [Process.minorFaults, Process.childrenMinorFaults],
+    [Process.voluntarySwitches, Process.childrenVoluntarySwitches],
+    [Process.involuntarySwitches, Process.childrenInvoluntarySwitches],
+  ] as const)
+    all.add(tx, parent, own.get(tx, child) + all.get(tx, child));
+  const most = Math.max(Process.maxResident.get(tx, child), Process.childrenMaxResident.get(tx, child));
+  if (most > Process.childrenMaxResident.get(tx, parent)) Process.childrenMaxResident.set(tx, parent, most);
+}
+
+/** Pages that a space has had at most. */
+export function mostResident(view: HeapView, space: AddressSpace): number {
+  if (space === 0) return 0;
+  return Math.max(AddressSpace.residentPeak.get(view, space), AddressSpace.residentPages.get(view, space));
+}
+
+/** The task is about to leave its address space: how large that has been at most stays with it. */
+export function keepResident(tx: Transaction, task: Task): void {
+  const most = mostResident(tx, Task.space.get(tx, task));
+  if (most > Task.maxResident.get(tx, task)) Task.maxResident.set(tx, task, most);
+}
+
 function leaveProcess(tx: Transaction, task: Task): void {
   const kernel = lockTree(tx);
   const process = Task.process.get(tx, task);
@@ -262,6 +295,7 @@ function leaveProcess(tx: Transaction, task: Task): void {
   remove(tx, Process.tasks, process, Task.taskLinks, task);
   Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) - 1);
   Process.userTime.set(tx, process, Process.userTime.get(tx, process) + Task.runTime.get(tx, task));
+  keepUsage(tx, process, task);
   setTaskOf(tx, Task.tid.get(tx, task), 0 as Task);
   giveBackNumber(tx, task);
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
@@ -425,6 +459,7 @@ export function reap(tx: Transaction, process: Process): number {
   Kernel.processes.set(tx, kernel, Kernel.processes.get(tx, kernel) - 1);
   const user = Process.userTime.get(tx, process) + Process.childrenUserTime.get(tx, process);
   Process.childrenUserTime.set(tx, parent, Process.childrenUserTime.get(tx, parent) + user);
+  passUsage(tx, process, parent);
   const status = Process.exitStatus.get(tx, process);
   Process.free(tx, process);
   return status;

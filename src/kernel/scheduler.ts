@@ -168,6 +168,7 @@ export function yieldTask(tx: Transaction, hart: Hart, task: Task): void {
   const scheduler = schedulerOf(tx);
   Scheduler.lock.acquire(tx, scheduler);
   leaveHart(tx, hart, task);
+  Task.preemptions.add(tx, task, 1);
   enqueue(tx, scheduler, task);
 }
 
@@ -237,6 +238,7 @@ export function parkTask(
   }
   if (wakeAt > 0) insertDeadline(tx, scheduler, task, wakeAt);
   leaveHart(tx, hart, task);
+  Task.switches.add(tx, task, 1);
   Task.interruptible.set(tx, task, interruptible ? 1 : 0);
   Task.run.set(tx, task, RUN.WAITING);
   // The registrations must be visible before the counters are read again (condition.ts); an atomic exchange

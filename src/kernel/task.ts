@@ -159,7 +159,17 @@ export const Process = defineRecord("process", {
   systemTime: i64(),
   childrenUserTime: i64(),
   childrenSystemTime: i64(),
+  /** Of tasks that have ended; the rest, the tasks count themselves. */
   minorFaults: u32(),
+  voluntarySwitches: u32(),
+  involuntarySwitches: u32(),
+  /** Pages. */
+  maxResident: u32(),
+  /** Of children that have been waited for, and of theirs. */
+  childrenMinorFaults: u32(),
+  childrenVoluntarySwitches: u32(),
+  childrenInvoluntarySwitches: u32(),
+  childrenMaxResident: u32(),
   /** The program: file (for /proc/self/exe), and where argv and envp lie in the space. */
   executable: ref("file"),
   argumentsStart: i64(),
@@ -266,6 +276,12 @@ export const Task = defineRecord("task", {
   /** Taken control transfers of its next turn (turn.ts); 0: of its first. */
   turnBudget: u32(),
   switches: u32(),
+  /** Times that its turn has ended before it waited. */
+  preemptions: u32(),
+  /** Page faults that have been resolved for it. */
+  minorFaults: u32(),
+  /** Pages that spaces which it has left had at most. */
+  maxResident: u32(),
   /** A host call that this task carries out, if it is one of the kernel's own (host-call.ts). */
   hostCall: ref("host-call"),
   /** Of an alarm (alarm.ts): whose, a value of ALARM; else 0. */

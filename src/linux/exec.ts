@@ -38,7 +38,7 @@ import type { File } from "../kernel/file.ts";
 import { releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { dropTimersStep } from "../kernel/posix-timer.ts";
-import { endOtherTasks, lockTree, takeLead } from "../kernel/process.ts";
+import { endOtherTasks, keepResident, lockTree, takeLead } from "../kernel/process.ts";
 import { setPc, setX, X } from "../kernel/registers.ts";
 import { noteWait, pathAt, WOULD_BLOCK } from "../kernel/request.ts";
 import { ACTION, SIG, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
@@ -318,6 +318,7 @@ function exchangeSpace(
   stack: BuiltStack,
 ): void {
   const old = Task.space.get(tx, task);
+  keepResident(tx, task);
   Exec.space.set(tx, exec, none());
   if (old !== 0 && releaseSpace(tx, old)) Exec.space.set(tx, exec, old);
   Task.space.set(tx, task, space);

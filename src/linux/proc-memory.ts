@@ -3,6 +3,7 @@
  * and the page table when they are read (proc_pid_smaps(5)). Without locks, as all of procfs.
  */
 
+import { mostResident } from "../kernel/process.ts";
 import { PAGE_SIZE } from "../base/hart-abi.ts";
 import type { HeapView } from "../heap/heap.ts";
 import { File } from "../kernel/file.ts";
@@ -38,13 +39,16 @@ export interface SpacePages {
   /** Private writable memory, stack, and code of the program and of its libraries. */
   readonly data: number;
   readonly stack: number;
+  /** Resident at most, and locked. */
+  readonly most: number;
+  readonly locked: number;
   readonly code: number;
   readonly libraries: number;
 }
 
 export function pagesOf(view: HeapView, space: AddressSpace, program: File): SpacePages {
   const { virtual, resident, tables } = spaceUsage(view, space);
-  let [residentFile, residentShared, data, stack, code, libraries] = [0, 0, 0, 0, 0, 0];
+  let [residentFile, residentShared, data, stack, code, libraries, locked] = [0, 0, 0, 0, 0, 0, 0];
   const own = program === 0 ? 0 : File.inode.get(view, program);
   for (const mapping of eachMapping(view, space)) {
     const size = Mapping.end.get(view, mapping) - Mapping.first.get(view, mapping);
@@ -53,6 +57,7 @@ export function pagesOf(view: HeapView, space: AddressSpace, program: File): Spa
     const file = Mapping.file.get(view, mapping);
     if (file !== 0) residentFile += presentPages(view, space, mapping);
     else if ((flags & MAPPING.SHARED) !== 0) residentShared += presentPages(view, space, mapping);
+    if ((flags & MAPPING.LOCKED) !== 0) locked += size;
     if ((flags & MAPPING.STACK) !== 0) stack += size;
     else if ((prot & PROT.WRITE) !== 0 && (flags & MAPPING.SHARED) === 0) data += size;
     if ((prot & PROT.EXEC) !== 0 && file !== 0) {
@@ -60,7 +65,20 @@ export function pagesOf(view: HeapView, space: AddressSpace, program: File): Spa
       else libraries += size;
     }
   }
-  return { virtual, resident, tables, residentFile, residentShared, data, stack, code, libraries };
+  const most = mostResident(view, space);
+  return {
+    virtual,
+    resident,
+    most,
+    tables,
+    residentFile,
+    residentShared,
+    data,
+    stack,
+    code,
+    libraries,
+    locked,
+  };
 }
 
 /** The memory lines of /proc/PID/status. */
@@ -73,9 +91,9 @@ export function memoryLines(pages: SpacePages): (readonly [string, string])[] {
   return [
     line("VmPeak", pages.virtual),
     line("VmSize", pages.virtual),
-    line("VmLck", 0),
+    line("VmLck", pages.locked),
     line("VmPin", 0),
-    line("VmHWM", pages.resident),
+    line("VmHWM", pages.most),
     line("VmRSS", pages.resident),
     line("RssAnon", anonymous),
     line("RssFile", pages.residentFile),

@@ -20,6 +20,7 @@ import { handlerOf, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
 import { Kernel, LIFE, Limits, Process, RUN, SignalHandlers, Task } from "../kernel/task.ts";
 import { Tty } from "../servers/tty/tty.ts";
 import { FsContext } from "../servers/vfs/records.ts";
+import { processUsage } from "./rusage.ts";
 import { memoryLines, pagesOf, type SpacePages } from "./proc-memory.ts";
 
 /** Ticks of user time in a second (sysconf(_SC_CLK_TCK)). */
@@ -148,8 +149,8 @@ export function statText(view: HeapView, subject: Subject, isTask: boolean): str
     terminal,
     foreground,
     0,
-    Process.minorFaults.get(view, process),
-    0,
+    isTask ? Task.minorFaults.get(view, task) : processUsage(view, process).minorFaults,
+    Process.childrenMinorFaults.get(view, process),
     0,
     0,
     ticks(userTime(view, subject, isTask)),
@@ -237,7 +238,7 @@ export function statusText(view: HeapView, subject: Subject, isTask: boolean): s
     ["Mems_allowed", "1"],
     ["Mems_allowed_list", "0"],
     ["voluntary_ctxt_switches", `${task === 0 ? 0 : Task.switches.get(view, task)}`],
-    ["nonvoluntary_ctxt_switches", "0"],
+    ["nonvoluntary_ctxt_switches", `${task === 0 ? 0 : Task.preemptions.get(view, task)}`],
   ];
   return lines.map(([key, value]) => `${key}:\t${value}\n`).join("");
 }

@@ -1,6 +1,6 @@
 /** Memory: mmap and its kin, brk, membarrier, and the two calls that only riscv has. */
 
-import { Errno, errno } from "../base/errno.ts";
+import { errno } from "../base/errno.ts";
 import { PAGE_SIZE, VA_LIMIT } from "../base/hart-abi.ts";
 import { none } from "../heap/record.ts";
 import type { SystemCall } from "../kernel/call.ts";
@@ -14,13 +14,17 @@ import {
 import { brk as moveBreak } from "../kernel/memory/brk.ts";
 import { runChange } from "../kernel/memory/change.ts";
 import { MAP, mmap as mapMemory, munmap as unmapMemory } from "../kernel/memory/mmap.ts";
+import { needMapped, setLocked } from "../kernel/memory/mlock.ts";
+import { AddressSpace } from "../kernel/memory/records.ts";
 import { mremap as remapMemory } from "../kernel/memory/mremap.ts";
 import { mprotect as protect } from "../kernel/memory/protect.ts";
 import { flushCode } from "../kernel/memory/safepoint.ts";
 import { checkUser } from "../kernel/memory/user-memory.ts";
 import { Task } from "../kernel/task.ts";
+import { auth } from "../servers/auth/auth.ts";
+import { CAP } from "../servers/auth/capabilities.ts";
 import { MADV, MREMAP, MSYNC, PROT, RLIMIT } from "./abi-memory.ts";
-import { softLimit } from "./limits.ts";
+import { limitOf, softLimit } from "./limits.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
 import { readStruct, spaceOf, writeUser } from "./user.ts";
 
@@ -47,7 +51,9 @@ function mmap(call: SystemCall): number {
     flags,
     offset: anonymous ? 0 : offset,
     limit: softLimit(call, RLIMIT.AS),
+    lockLimit: () => lockLimit(call),
   };
+  if ((flags & MAP.LOCKED) !== 0) needLockLimit(call);
   // The file is looked up by each step: what the table does not hold any more is not mapped.
   return change(call, () => {
     const file = anonymous ? none<"file">() : getFile(call.tx, call.task, call.int(4));
@@ -122,16 +128,41 @@ function mincore(call: SystemCall): number {
   return 0;
 }
 
-// Nothing is ever swapped out, so memory is locked from the beginning; only the ranges are checked.
+// Locking. Nothing is ever swapped out, so it only counts.
+
+/** Pages that the caller may lock. */
+function lockLimit({ tx, task, process }: SystemCall): number {
+  if (auth.isCapable(tx, Task.credentials.get(tx, task), CAP.IPC_LOCK) !== 0) return Number.POSITIVE_INFINITY;
+  return Math.floor(limitOf(tx, process, RLIMIT.MEMLOCK) / PAGE_SIZE);
+}
+
+/** {@link lockLimit}; EPERM if nothing may be locked at all. */
+function needLockLimit(call: SystemCall): number {
+  const limit = lockLimit(call);
+  if (limit === 0 && limitOf(call.tx, call.process, RLIMIT.MEMLOCK) === 0) throw errno.EPERM;
+  return limit;
+}
+
+/** Locks or unlocks the pages of the range, up to the first hole, which is ENOMEM. */
+function changeLocks(call: SystemCall, locked: boolean, limit: number): number {
+  const first = Math.floor(call.address(0) / PAGE_SIZE);
+  const end = Math.ceil((call.address(0) + call.address(1)) / PAGE_SIZE);
+  if (!(end * PAGE_SIZE <= VA_LIMIT))
+    throw call.address(0) + call.address(1) > 2 ** 63 ? errno.EINVAL : errno.ENOMEM;
+  change(call, () => setLocked(call.tx, spaceOf(call), first, end, locked, limit, call.task));
+  // What comes before a hole stays locked.
+  call.step();
+  AddressSpace.lock.acquire(call.tx, spaceOf(call));
+  needMapped(call.tx, spaceOf(call), first, end);
+  return 0;
+}
 
 function mlock(call: SystemCall): number {
-  const from = Math.floor(call.address(0) / PAGE_SIZE) * PAGE_SIZE;
-  try {
-    synchronize(call.tx, spaceOf(call), from, call.address(0) + call.address(1) - from, 0);
-  } catch (error) {
-    throw error instanceof Errno ? errno.ENOMEM : error;
-  }
-  return 0;
+  return changeLocks(call, true, needLockLimit(call));
+}
+
+function munlock(call: SystemCall): number {
+  return changeLocks(call, false, Number.POSITIVE_INFINITY);
 }
 
 function mlock2(call: SystemCall): number {
@@ -142,13 +173,33 @@ function mlock2(call: SystemCall): number {
 
 function mlockall(call: SystemCall): number {
   const flags = call.uint(0);
-  if (flags === 0 || (flags & ~7) !== 0 || flags === 4) throw errno.EINVAL;
+  if (flags === 0 || (flags & ~MCL.KNOWN) !== 0 || flags === MCL.ONFAULT) throw errno.EINVAL;
+  const { tx } = call;
+  const space = spaceOf(call);
+  const limit = needLockLimit(call);
+  if ((flags & MCL.CURRENT) !== 0) {
+    if (AddressSpace.virtualPages.get(tx, space) > limit) throw errno.ENOMEM;
+    change(call, () =>
+      setLocked(tx, space, 0, VA_LIMIT / PAGE_SIZE, true, Number.POSITIVE_INFINITY, call.task),
+    );
+  }
+  return setFuture(call, (flags & MCL.FUTURE) !== 0);
+}
+
+function setFuture(call: SystemCall, on: boolean): number {
+  const space = spaceOf(call);
+  AddressSpace.lock.acquire(call.tx, space);
+  AddressSpace.locksFuture.set(call.tx, space, on ? 1 : 0);
   return 0;
 }
 
-function munlockall(): number {
-  return 0;
+function munlockall(call: SystemCall): number {
+  const all = VA_LIMIT / PAGE_SIZE;
+  change(call, () => setLocked(call.tx, spaceOf(call), 0, all, false, Number.POSITIVE_INFINITY, call.task));
+  return setFuture(call, false);
 }
+
+const MCL = { CURRENT: 1, FUTURE: 2, ONFAULT: 4, KNOWN: 7 } as const;
 
 const MEMBARRIER = {
   QUERY: 0,
@@ -260,7 +311,7 @@ const barrierNames = nameSet(
 );
 const address = { result: "address", wait: "retry" } as const;
 const waits = { wait: "retry" } as const;
-const lockNote = "nothing is swapped out: only the range is checked";
+const lockNote = "nothing is swapped out: it only counts against RLIMIT_MEMLOCK, and brings no page in";
 
 export const memoryRows: readonly CallRow[] = [
   full(214, "brk", ["address"], brk, address),
@@ -283,10 +334,10 @@ export const memoryRows: readonly CallRow[] = [
   ),
   full(226, "mprotect", ["address", "unsigned", protNames], mprotect, waits),
   full(227, "msync", ["address", "unsigned", syncNames], msync),
-  partial(228, "mlock", ["address", "unsigned"], lockNote, mlock),
-  partial(229, "munlock", ["address", "unsigned"], lockNote, mlock),
-  partial(230, "mlockall", ["hex"], lockNote, mlockall),
-  partial(231, "munlockall", [], lockNote, munlockall),
+  partial(228, "mlock", ["address", "unsigned"], lockNote, mlock, waits),
+  partial(229, "munlock", ["address", "unsigned"], lockNote, munlock, waits),
+  partial(230, "mlockall", ["hex"], lockNote, mlockall, waits),
+  partial(231, "munlockall", [], lockNote, munlockall, waits),
   full(232, "mincore", ["address", "unsigned", "address"], mincore),
   partial(
     233,
@@ -305,5 +356,5 @@ export const memoryRows: readonly CallRow[] = [
   ),
   full(259, "riscv_flush_icache", ["address", "address", "hex"], flushIcache),
   partial(283, "membarrier", [barrierNames, "hex"], "MEMBARRIER_CMD_GLOBAL only", membarrier),
-  partial(284, "mlock2", ["address", "unsigned", "hex"], lockNote, mlock2),
+  partial(284, "mlock2", ["address", "unsigned", "hex"], lockNote, mlock2, waits),
 ];

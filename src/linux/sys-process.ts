@@ -16,7 +16,7 @@ import { processOfFile } from "../servers/event/event-server.ts";
 import { O } from "./abi-file.ts";
 import { type CallRow, flagSet, full, nameSet, partial, unsupported } from "./row.ts";
 import { siginfoBytes } from "./signal-frame.ts";
-import { rusageBytes } from "./sys-time.ts";
+import { childUsage, rusageBytes } from "./rusage.ts";
 import { KERNEL_RELEASE, KERNEL_VERSION } from "./kernel-name.ts";
 import { writeTimespec } from "./time-values.ts";
 import { readStruct, readUser, writeBack, writeUser } from "./user.ts";
@@ -133,7 +133,7 @@ const wait4: CallHandler = (call) => {
     throw call.waitFor(Process.childChanged.at(process));
   }
   const pid = Process.pid.get(tx, change.child);
-  const usage = rusageBytes(Process.userTime.get(tx, change.child), 0);
+  const usage = rusageBytes(childUsage(tx, change.child));
   const result = resultOfWriting(pid, () => {
     if (call.address(1) !== 0) writeUser(call, call.address(1), new Int32Array([change.status]));
     if (call.address(3) !== 0) writeUser(call, call.address(3), usage);
@@ -181,7 +181,7 @@ const waitid: CallHandler = (call) => {
   }
   const result = resultOfWriting(0, () => {
     if (call.address(4) !== 0) {
-      writeUser(call, call.address(4), rusageBytes(Process.userTime.get(tx, change.child), 0));
+      writeUser(call, call.address(4), rusageBytes(childUsage(tx, change.child)));
     }
     if (call.address(2) === 0) return;
     const [code, status] = codeOf(change);

@@ -7,10 +7,11 @@ import { putU64 } from "../kernel/memory/user-memory.ts";
 import { unsigned, X } from "../kernel/registers.ts";
 import { WOULD_BLOCK } from "../kernel/request.ts";
 import { Kernel, Process, Task } from "../kernel/task.ts";
-import { kernelOf } from "../kernel/process.ts";
+import { kernelOf, lockTree } from "../kernel/process.ts";
 import { threadOf } from "../kernel/thread.ts";
 import { processTime } from "../kernel/posix-timer.ts";
 import { armRealTimer, realTimerOf } from "../kernel/real-timer.ts";
+import { childrenUsage, processUsage, rusageBytes, taskUsage } from "./rusage.ts";
 import { CLOCK, readClock } from "./clocks.ts";
 import { type CallRow, flagSet, full, nameSet, partial } from "./row.ts";
 import { pairBytes, readTimespec, readTimeval, writeTimespec, writeTimeval } from "./time-values.ts";
@@ -145,33 +146,21 @@ const times: CallHandler = (call) => {
   return ticks(call.now() - Kernel.bootedAt.get(tx, kernelOf(tx)));
 };
 
-const RUSAGE_BYTES = 144;
 const RUSAGE = { RUSAGE_SELF: 0, RUSAGE_CHILDREN: -1, RUSAGE_THREAD: 1 } as const;
-
-/** struct rusage with the given time on harts. */
-export function rusageBytes(userTime: number, minorFaults: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(RUSAGE_BYTES));
-  view.setBigInt64(0, BigInt(Math.floor(userTime / NS)), true);
-  view.setBigInt64(8, BigInt(Math.floor((userTime % NS) / 1000)), true);
-  view.setBigInt64(64, BigInt(minorFaults), true);
-  return new Uint8Array(view.buffer);
-}
 
 const getrusage: CallHandler = (call) => {
   const { tx, process } = call;
   switch (call.int(0)) {
     case RUSAGE.RUSAGE_SELF:
-      writeUser(
-        call,
-        call.address(1),
-        rusageBytes(cpuTime(call, true), Process.minorFaults.get(tx, process)),
-      );
+      lockTree(tx);
+      writeUser(call, call.address(1), rusageBytes(processUsage(tx, process)));
       return 0;
     case RUSAGE.RUSAGE_THREAD:
-      writeUser(call, call.address(1), rusageBytes(cpuTime(call, false), 0));
+      writeUser(call, call.address(1), rusageBytes(taskUsage(tx, call.task)));
       return 0;
     case RUSAGE.RUSAGE_CHILDREN:
-      writeUser(call, call.address(1), rusageBytes(Process.childrenUserTime.get(tx, process), 0));
+      lockTree(tx);
+      writeUser(call, call.address(1), rusageBytes(childrenUsage(tx, process)));
       return 0;
     default:
       throw errno.EINVAL;

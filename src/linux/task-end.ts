@@ -15,7 +15,7 @@ import { cancelFork } from "../kernel/memory/fork.ts";
 import { translate } from "../kernel/memory/page-table.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { getPointer, getU32, putU32 } from "../kernel/memory/user-memory.ts";
-import { registerTaskResource } from "../kernel/process.ts";
+import { keepResident, registerTaskResource } from "../kernel/process.ts";
 import { Process, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
@@ -154,6 +154,7 @@ registerTaskResource({
     const space = Task.space.get(tx, task);
     if (space === 0) return true;
     const forked = AddressSpace.forkOf.get(tx, space);
+    keepResident(tx, task);
     if (forked !== 0) cancelFork(tx, space, AddressSpace.claim.get(tx, forked));
     else if (AddressSpace.references.get(tx, space) === 0) {
       if (destroyStep(tx, space)) {

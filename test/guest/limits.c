@@ -140,8 +140,102 @@ static void processes(void) {
   statusIs("RLIMIT_NPROC allows four children and itself", waitStatus(pid), 4 << 8);
 }
 
+static long blankInt(const char *s) {
+  while (*s == ' ' || *s == '\t') s++;
+  return parseInt(s);
+}
+static long statusLine(const char *name) {
+  const char *line = strstr(readFile("/proc/self/status"), name);
+  return line ? blankInt(line + strlen(name)) : -1;
+}
+static long mlock(void *p, usize n) { return SYS(mlock, p, n); }
+static void locking(void) {
+  enum { PAGE = 4096 };
+  char *p = (char *)mmap(0, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  eq("nothing is locked", statusLine("VmLck:"), 0);
+  eq("root", mlock(p + 10, 2 * PAGE), 0);
+  eq("whole pages", statusLine("VmLck:"), 12);
+  eq("the same again", mlock(p, PAGE), 0);
+  eq("counts once", statusLine("VmLck:"), 12);
+  eq("unlock", SYS(munlock, p + PAGE, PAGE), 0);
+  eq("one less", statusLine("VmLck:"), 8);
+  if (fork() == 0) {
+    eq("a child has none", statusLine("VmLck:"), 0);
+    exit_group(0);
+  }
+  waitStatus(-1);
+  munmap(p + 15 * PAGE, PAGE);
+  errIs("a hole", mlock(p + 14 * PAGE, 2 * PAGE), ENOMEM);
+  eq("up to the hole", statusLine("VmLck:"), 12);
+  errIs("unlocking a hole", SYS(munlock, p + 14 * PAGE, 2 * PAGE), ENOMEM);
+  errIs("unknown flags", SYS(mlock2, p, PAGE, 8), EINVAL);
+  errIs("of all", SYS(mlockall, 0), EINVAL);
+  eq("all", SYS(mlockall, 1), 0);
+  ok("is much", statusLine("VmLck:") >= 15 * 4);
+  eq("none", SYS(munlockall), 0);
+  eq("is nothing", statusLine("VmLck:"), 0);
+  eq("what comes", SYS(mlockall, 2), 0);
+  char *q = (char *)mmap(0, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  eq("is locked", statusLine("VmLck:"), 8);
+  munmap(q, 2 * PAGE);
+  SYS(munlockall);
+  struct rlimit l = {4 * PAGE, 4 * PAGE};
+  setrlimit(RLIMIT_MEMLOCK, &l);
+  eq("root has no limit", mlock(p, 8 * PAGE), 0);
+  SYS(munlock, p, 8 * PAGE);
+  SYS(setresuid, 1000, 1000, 1000);
+  eq("as much as is allowed", mlock(p, 4 * PAGE), 0);
+  errIs("one more", mlock(p + 4 * PAGE, PAGE), ENOMEM);
+  eq("what is locked already", mlock(p + PAGE, 3 * PAGE), 0);
+  errIs("by mmap", mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0), EAGAIN);
+  errIs("all of it", SYS(mlockall, 1), ENOMEM);
+  SYS(munlock, p, 4 * PAGE);
+  q = (char *)mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+  ok("then it fits", !IS_ERR(q));
+  eq("and counts", statusLine("VmLck:"), 4);
+  l.rlim_cur = l.rlim_max = 0;
+  setrlimit(RLIMIT_MEMLOCK, &l);
+  errIs("nothing allowed", mlock(p, PAGE), EPERM);
+  errIs("nor by mmap", mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0), EPERM);
+  errIs("nor all", SYS(mlockall, 1), EPERM);
+  eq("unlocking is", SYS(munlock, p, PAGE), 0);
+}
+
+static void usage(void) {
+  struct rusage a, b;
+  enum { PAGE = 4096, PAGES = 1024 };
+  SYS(getrusage, RUSAGE_SELF, &a);
+  char *p = (char *)mmap(0, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  SYS(madvise, p, PAGES * PAGE, 15); // MADV_NOHUGEPAGE
+  for (int i = 0; i < PAGES; i++) ((volatile char *)p)[i * PAGE] = 1;
+  SYS(getrusage, RUSAGE_SELF, &b);
+  ok("faults", b.ru_minflt - a.ru_minflt >= PAGES && b.ru_minflt - a.ru_minflt < PAGES + 200);
+  ok("the most that was resident", b.ru_maxrss - a.ru_maxrss >= PAGES * 4 - 1000 && b.ru_maxrss >= PAGES * 4);
+  munmap(p, PAGES * PAGE);
+  SYS(getrusage, RUSAGE_SELF, &a);
+  ok("stays", a.ru_maxrss >= PAGES * 4);
+  for (int i = 0; i < 5; i++) sleepMs(1);
+  SYS(getrusage, RUSAGE_SELF, &b);
+  ok("waits", b.ru_nvcsw - a.ru_nvcsw >= 5);
+  SYS(getrusage, 1, &b);
+  ok("of the thread", b.ru_nvcsw >= 5 && b.ru_minflt >= PAGES);
+  SYS(getrusage, -1, &a);
+  long pid = fork();
+  if (pid == 0) {
+    p = (char *)mmap(0, 4 * PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    SYS(madvise, p, 4 * PAGES * PAGE, 15);
+    for (int i = 0; i < 4 * PAGES; i++) ((volatile char *)p)[i * PAGE] = 1;
+    exit_group(0);
+  }
+  wait4(pid, 0, 0, &b);
+  ok("of a child", b.ru_minflt >= 4 * PAGES && b.ru_maxrss >= 16 * PAGES);
+  SYS(getrusage, -1, &b);
+  ok("of children", b.ru_minflt - a.ru_minflt >= 4 * PAGES && b.ru_maxrss >= 16 * PAGES);
+}
+
 static const struct section all[] = {
     {"rules", rules}, {"descriptors", descriptors}, {"file-size", fileSize}, {"stack", stack},
     {"address-space", addressSpace}, {"cpu", processor}, {"processes", processes},
+    {"locking", locking}, {"usage", usage},
 };
 SECTIONS("limits", all)

@@ -116,6 +116,10 @@ export const memory: readonly Scenario[] = [
     yield* g.ok("madvise", at, 8192, 4);
     yield* g.call("madvise", at, 8192, 3);
     yield* g.call("mlock", at, 4096);
+    yield* g.call("mlock", at, 1 << 30);
+    yield* g.call("mlockall", 2);
+    yield* g.call("mmap", 0, 8192, 3, 0x22, -1, 0);
+    yield* g.call("mmap", 0, 8192, 3, 0x2022, -1, 0);
     yield* g.call("munlock", at, 4096);
     yield* g.call("mlock2", at, 4096, 0);
     yield* g.call("mlockall", 1);

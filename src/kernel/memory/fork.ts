@@ -173,7 +173,10 @@ class ForkCopy {
   }
 
   #copyMapping(tx: Transaction, mapping: Mapping): void {
-    insertMapping(tx, this.#child, copyMapping(tx, this.#child, mapping));
+    const copy = copyMapping(tx, this.#child, mapping);
+    // Locks are not inherited (mlock(2)).
+    Mapping.flags.init(tx, copy, Mapping.flags.get(tx, mapping) & ~MAPPING.LOCKED);
+    insertMapping(tx, this.#child, copy);
   }
 
   /** Shares the present pages from `first` to `end`, as far as the step goes; returns how far that was. */

@@ -23,6 +23,7 @@ import {
   PROT,
   STACK_GUARD_PAGES,
 } from "./records.ts";
+import { lockedPages } from "./locked.ts";
 import { createSharedObject } from "./shared-object.ts";
 
 /** Flags of mmap(2) on Linux riscv64. */
@@ -78,6 +79,8 @@ export interface MapRequest {
   readonly offset: number;
   /** RLIMIT_AS in bytes, Infinity for none. */
   readonly limit: number;
+  /** Pages that may be locked (RLIMIT_MEMLOCK); asked only if these are to be. Absent: no limit. */
+  readonly lockLimit?: () => number;
 }
 
 /**
@@ -122,6 +125,11 @@ export function mmap(tx: Transaction, space: AddressSpace, request: MapRequest, 
   if ((flags & MAP.GROWSDOWN) !== 0) mapped |= MAPPING.GROWSDOWN;
   if ((flags & MAP.NORESERVE) !== 0) mapped |= MAPPING.NORESERVE;
   if ((flags & MAP.STACK) !== 0) mapped |= MAPPING.STACK;
+  if ((flags & MAP.LOCKED) !== 0 || AddressSpace.locksFuture.get(tx, space) !== 0) {
+    mapped |= MAPPING.LOCKED;
+    const limit = request.lockLimit?.() ?? Number.POSITIVE_INFINITY;
+    if (lockedPages(tx, space) + pages > limit) throw errno.EAGAIN;
+  }
 
   if (fixed && overlaps(tx, space, first, first + pages)) {
     const unmapped = unmapStep(tx, step, first, first + pages);

@@ -54,6 +54,10 @@ export const AddressSpace = defineRecord("address-space", {
   break: i64(),
   virtualPages: u32(),
   residentPages: u32(),
+  /** 1 after mlockall(MCL_FUTURE): new mappings are locked. */
+  locksFuture: u32(),
+  /** The most that residentPages has been after a fault. */
+  residentPeak: u32(),
   leafTables: u32(),
   /**
    * Claim (rule R4): the task whose change of the mappings goes on over several transactions, 0 if none.
@@ -95,6 +99,8 @@ export const MAPPING = {
   /** The heap that brk made. */
   BREAK: 16,
   STACK: 32,
+  /** mlock: counts against RLIMIT_MEMLOCK. Nothing is ever swapped out, so that is all that it does. */
+  LOCKED: 64,
 } as const;
 
 export const Mapping = defineRecord("mapping", {
