@@ -54,8 +54,6 @@ const HANG_MS = 10_000;
 
 /** Part of the guest memory that holds translations: one in so many bytes. */
 const CODE_SHARE = 16;
-/** From the start of a machine until its code is translated. */
-const TRANSLATOR_DELAY_MS = 500;
 
 /** What tests and the fault campaign ask for besides. */
 export interface FaultOptions {
@@ -246,7 +244,7 @@ class RunningMachine implements Machine {
       this.#close = resolve;
     });
     this.#phase("image");
-    const translates = options.translate !== false;
+    const translates = options.translate === true;
     const system: SystemOptions = {
       memory,
       heap: HEAP_BYTES,
@@ -308,10 +306,7 @@ class RunningMachine implements Machine {
     const { code, codeBytes, harts } = memoryLayout(this.#view);
     if (codeBytes > 0) {
       const { memory } = this.#buffers;
-      const start = (): void =>
-        this.#crew.startTranslator({ memory, area: { at: code, bytes: codeBytes, harts } });
-      // A machine that is gone before needs no translator, and one that starts has better use for processors.
-      setTimeout(start, TRANSLATOR_DELAY_MS).unref();
+      this.#crew.startTranslator({ memory, area: { at: code, bytes: codeBytes, harts } });
     }
     for (const [index, { guest, readOnly, owner }] of (this.#options.mounts ?? []).entries()) {
       const path = new TextEncoder().encode(guest);
