@@ -24,9 +24,9 @@
  *     +5   redoCount    items in the redo list; a logged store, so it is 0 unless a commit made it final
  *     +150 redoHead     index of the redo list's first item; the list is a ring
  *     +151 diskWait     1 if what the request waits for is on its way from the host: no signal ends that
+ *     +152 keepsAnswers 1 while the request is a series that needs the host's answers again in each attempt
  *     +153 redoCursor   how far the redo list's first item has come, for items done in parts; 0 before each
  *     +154 tableSeen    1 + closings of the shared descriptor table as the request found it; 0: it shares none
- *     +152 keepsAnswers 1 while the request is a series that needs the host's answers again in each attempt
  *     +6   deadline     (two words) when the wait that the request asks for is to end; see kernel/wait.ts
  *     +8   main log:    logCount, lockCount, then LOCKS_MAX pairs (word of the lock, rank)
  *     +80  system log:  the same, for the short system transactions inside the main one
