@@ -48,8 +48,12 @@ export const IO_REQUEST = {
 } as const;
 export const IO_REQUEST_WORDS: number = IO_REQUEST.frames + IO_FRAMES;
 
-/** KEPT: done, noticed by the kernel, and kept until the request that asked has taken the answer. */
-export const IO_STATE = { PREPARED: 0, QUEUED: 1, DONE: 2, FAILED: 3, KEPT: 4 } as const;
+/**
+ * ANSWERED and KEPT: done, noticed by the kernel, and kept until the request that asked has taken the answer. The
+ * first is stored by the transaction that notices, which may yet be rolled back; the second after its commit, as
+ * QUEUED is after PREPARED. Who looks without a lock believes KEPT alone.
+ */
+export const IO_STATE = { PREPARED: 0, QUEUED: 1, DONE: 2, FAILED: 3, KEPT: 4, ANSWERED: 5 } as const;
 
 /** What a request asks for. */
 export const IO_KIND = {

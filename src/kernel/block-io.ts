@@ -108,8 +108,8 @@ registerRedo(REDO.notify, (tx, value) => {
 });
 
 /**
- * Sends the request with id `value`: it is committed now. Done twice after a crash, it finds the request sent,
- * or gone.
+ * What a transaction has said of the request with id `value` is committed: sends it, or shows its answer. Done
+ * twice after a crash, it finds that done, or the request gone.
  */
 registerRedo(REDO.io, (tx, value) => {
   const w = tx.words;
@@ -117,7 +117,9 @@ registerRedo(REDO.io, (tx, value) => {
   for (let entry = 0; entry < IO_TABLE; entry++) {
     const io = w[root + IO_ROOT.table + entry]! as HostIo;
     if (io === 0 || !HostIo.isLive(tx, io) || HostIo.id.get(tx, io) !== value >>> 0) continue;
-    Atomics.compareExchange(w, HostIo.state.at(io), IO_STATE.PREPARED, IO_STATE.QUEUED);
+    const { PREPARED, QUEUED, ANSWERED, KEPT } = IO_STATE;
+    if (Atomics.compareExchange(w, HostIo.state.at(io), ANSWERED, KEPT) === ANSWERED) return true;
+    Atomics.compareExchange(w, HostIo.state.at(io), PREPARED, QUEUED);
   }
   Atomics.add(w, root + IO_ROOT.submitted, 1);
   Atomics.notify(w, root + IO_ROOT.submitted);
@@ -217,7 +219,8 @@ export function completeNextIo(tx: Transaction): boolean {
   const completion = completions[HostIo.kind.get(tx, io)];
   assert(completion !== undefined, `nobody waits for I/O of kind ${HostIo.kind.get(tx, io)}`);
   if (completion(tx, io, HostIo.state.get(tx, io) !== IO_STATE.DONE) === "keep") {
-    HostIo.state.set(tx, io, IO_STATE.KEPT);
+    HostIo.state.set(tx, io, IO_STATE.ANSWERED);
+    tx.afterCommit(REDO.io, HostIo.id.get(tx, io) | 0);
   } else {
     releaseIo(tx, io);
   }

@@ -93,9 +93,10 @@ function requestRange(tx: Transaction, fileSystem: FileSystem, block: number, en
     }
     const io = requestBlocks(tx, FileSystem.ioDevice.get(tx, fileSystem), block, frames, fileSystem);
     if (io === 0) {
-      tx.rollback();
+      // Noted while the table's lock is held, or room that comes in between would go unnoticed.
       clearWaits(tx);
       noteWait(tx, ioRoom(tx));
+      tx.rollback();
       return;
     }
     frames.forEach((frame, i) => setPage(tx, root, block + i, (frame << 2) | PAGE.LOADING));

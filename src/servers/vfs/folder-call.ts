@@ -35,7 +35,7 @@ import {
   releaseIo,
 } from "../../kernel/block-io.ts";
 import { signalCondition } from "../../kernel/condition.ts";
-import { noteWait, waitFor } from "../../kernel/request.ts";
+import { noteRetry, noteWait } from "../../kernel/request.ts";
 import { threadOf } from "../../kernel/thread.ts";
 import { registerFrameHolder } from "../../kernel/memory/check.ts";
 import { dropFrameNow } from "../../kernel/memory/frames.ts";
@@ -93,10 +93,10 @@ export function askFolder(
 ): FolderAnswer {
   if (question.path.length > FOLDER_PATH_BYTES) throw errno.ENAMETOOLONG;
   if ((question.second ?? NO_BYTES).length > FOLDER_PATH_BYTES) throw errno.ENAMETOOLONG;
-  const arrival = FileSystem.arrived.at(fileSystem, 0);
   const io = findAnswer(tx, fileSystem, question);
   if (io === 0) return abandon(tx, () => ask(tx, fileSystem, question));
-  if (HostIo.state.get(tx, io) !== IO_STATE.KEPT) throw waitFor(tx, arrival);
+  if (HostIo.state.get(tx, io) !== IO_STATE.KEPT)
+    return abandon(tx, () => awaitAnswer(tx, fileSystem, question));
   const result = HostIo.result.get(tx, io);
   if (result < 0 && !(mayMiss && result === -errno.ENOENT.code)) {
     tx.rollback();
@@ -187,6 +187,19 @@ function isSame(tx: Transaction, io: HostIo, question: FolderQuestion): boolean 
 function holds(tx: Transaction, at: number, bytes: Uint8Array): boolean {
   return bytes.every((byte, i) => tx.memoryBytes[at + i] === byte);
 }
+
+/**
+ * Notes the wait for an answer that was on its way when it was looked for without a lock. It may have arrived
+ * since; then there is nothing to wait for.
+ */
+function awaitAnswer(tx: Transaction, fileSystem: FileSystem, question: FolderQuestion): void {
+  FileSystem.lock.acquire(tx, fileSystem);
+  const io = findAnswer(tx, fileSystem, question);
+  const isComing = io !== 0 && UNDER_WAY.includes(HostIo.state.get(tx, io));
+  (isComing ? noteWait : noteRetry)(tx, FileSystem.arrived.at(fileSystem, 0));
+}
+/** States before the arrival, which takes the file system's lock, is committed. */
+const UNDER_WAY: readonly number[] = [IO_STATE.PREPARED, IO_STATE.QUEUED, IO_STATE.DONE, IO_STATE.FAILED];
 
 /** Queues the question, in a transaction of its own, and notes the wait. */
 function ask(tx: Transaction, fileSystem: FileSystem, question: FolderQuestion): void {

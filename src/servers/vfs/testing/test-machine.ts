@@ -76,6 +76,8 @@ export function held(tx: Transaction, credentials: Credentials): Credentials {
 
 export class TestMachine {
   readonly tx: HookedTransaction;
+  /** For what another hart does meanwhile. */
+  readonly second: HookedTransaction;
   root: Credentials = none();
   context: FsContext = none();
   /** Who the operations run as. */
@@ -95,9 +97,10 @@ export class TestMachine {
     const thread = new TestThread(1, clock, { fill: (bytes) => void bytes.fill(7) }, () => {
       throw new Error("contended in one thread");
     });
-    const heap = createHeap({ bytes: options.heapBytes ?? 16 << 20, slots: 1 });
+    const heap = createHeap({ bytes: options.heapBytes ?? 16 << 20, slots: 2 });
     const memory = new SharedArrayBuffer(options.memoryBytes ?? 16 << 20);
     this.tx = new HookedTransaction({ heap, memory }, 0, thread, () => {});
+    this.second = new HookedTransaction({ heap, memory }, 1, thread, () => {});
     this.#image = options.image;
     this.#serve = options.serve;
     this.#bad = options.badBlocks ?? new Set();
@@ -155,6 +158,18 @@ export class TestMachine {
   /** Does what the host thread would do, and what a hart does afterwards; false if there was nothing. */
   doIo(): boolean {
     const { tx } = this;
+    let any = this.serveIo();
+    while (completeNextIo(tx)) {
+      tx.commit();
+      any = true;
+    }
+    tx.rollback();
+    return any;
+  }
+
+  /** Does what the host thread would do; false if there was nothing. */
+  serveIo(): boolean {
+    const { tx } = this;
     let any = false;
     for (const io of Array.from(liveRecords(tx, HostIo.schema))) {
       if (HostIo.state.get(tx, io) !== IO_STATE.QUEUED) continue;
@@ -178,11 +193,6 @@ export class TestMachine {
       }
       tx.words[HostIo.state.at(io)] = failed ? IO_STATE.FAILED : IO_STATE.DONE;
     }
-    while (completeNextIo(tx)) {
-      tx.commit();
-      any = true;
-    }
-    tx.rollback();
     return any;
   }
 
