@@ -105,12 +105,12 @@ export class CodeArea {
     return (this.jumpCache(hart) + JUMP_CACHE_BYTES) >>> 2;
   }
 
-  /** Files a request, if there is room, and rings the bell. By the thread of `hart` only. */
-  submit({ hart, pc, root }: Request): void {
+  /** Files a request and rings the bell; false if there is no room. By the thread of `hart` only. */
+  submit({ hart, pc, root }: Request): boolean {
     const w = this.#words;
     const queue = this.#queue(hart);
     const written = w[queue + QUEUE.written]!;
-    if (((written - Atomics.load(w, queue + QUEUE.taken)) | 0) >= QUEUE_SIZE) return;
+    if (((written - Atomics.load(w, queue + QUEUE.taken)) | 0) >= QUEUE_SIZE) return false;
     const at = queue + QUEUE.requests + (written & (QUEUE_SIZE - 1)) * REQUEST_WORDS;
     w[at] = (pc % 2 ** 32) | 0;
     w[at + 1] = Math.floor(pc / 2 ** 32);
@@ -118,6 +118,7 @@ export class CodeArea {
     Atomics.store(w, queue + QUEUE.written, (written + 1) | 0);
     Atomics.add(w, this.#header + HEADER.bell, 1);
     Atomics.notify(w, this.#header + HEADER.bell);
+    return true;
   }
 
   /** The next request; it is taken, whatever comes of it. By the translator's thread only. */

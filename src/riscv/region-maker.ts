@@ -6,7 +6,7 @@
  */
 import { LEAF_PAGE, PAGE_FETCH, PAGE_SIZE, VA_LIMIT } from "../base/hart-abi.ts";
 import type { CodeArea, RegionOffset, Span } from "./code-area.ts";
-import { hasEntry, notedJumps } from "./jump-cache.ts";
+import { hasSeen, notedJumps } from "./jump-cache.ts";
 import { emitRegion } from "./region-function.ts";
 import { type Block, findBlocks } from "./region-graph.ts";
 import { RegionModule } from "./region-module.ts";
@@ -97,7 +97,7 @@ export class RegionMaker {
     };
     const cache = this.#area.jumpCache(hart);
     const blocks = findBlocks(read, pc, notedJumps(code.words, cache), (target) =>
-      hasEntry(code.words, cache, target),
+      hasSeen(code.words, cache, target),
     );
     if (!blocks.has(pc)) return undefined;
     const module = this.#module;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EXIT, REG_BUDGET, REG_ROOT, ROOT_BYTES } from "../base/hart-abi.ts";
 import { seededRandom } from "../base/random.ts";
-import { CODE_TAG_MAX } from "./jump-cache.ts";
+import { CODE_TAG_MAX, setOffset } from "./jump-cache.ts";
 import { assemble } from "./testing/assemble.ts";
 import { prepare } from "./testing/program.ts";
 import { buildSuites, SEED } from "./testing/suites.ts";
@@ -217,6 +217,36 @@ test("two address spaces: equal code is translated once, different code at one a
   assert.equal(made, 3, "the shared page once, the other one for each space");
   assert.equal(regionsOf(machine), made);
 });
+
+test("targets of one place in the jump cache do not drive each other out", () => {
+  const machine = new TestMachine({}, 32, "regions");
+  const functions = findRivals();
+  machine.map(CODE, 2 << 20, { read: true, write: true, fetch: true });
+  for (const pc of functions) machine.writeCode(pc, [assemble("jalr", { rs1: RA })]);
+  const calls = functions.map((pc, i) => assemble("jal", { rd: RA, imm: pc - CODE - i * 4 }));
+  machine.writeCode(CODE, [
+    ...calls,
+    assemble("addi", { rd: A0, rs1: A0, imm: -1 }),
+    assemble("bne", { rs1: A0, rs2: 0, imm: -16 }),
+    EBREAK,
+  ]);
+  machine.pc = BigInt(CODE);
+  machine.setX(A0, 10_000n);
+  assert.equal(machine.run(), EXIT.BREAKPOINT);
+  assert.equal(regionsOf(machine), 1 + functions.length, "the loop, and each function");
+});
+
+/** Three addresses near CODE with one place in the jump cache. */
+function findRivals(): number[] {
+  const bySet = new Map<number, number[]>();
+  for (let pc = CODE + 64; pc < CODE + 0xf_0000; pc += 4) {
+    const rivals = bySet.get(setOffset(pc)) ?? [];
+    rivals.push(pc);
+    if (rivals.length === 3) return rivals;
+    bySet.set(setOffset(pc), rivals);
+  }
+  throw new Error("there are none");
+}
 
 test("code stamps may wrap", () => {
   const machine = machineWith([li(A0, 1), EBREAK]);

@@ -6,8 +6,15 @@
  * area and can be used by any other hart.
  */
 import { HART_CODE_TAG, HART_JUMP_CACHE, REG_PC, REG_ROOT } from "../base/hart-abi.ts";
-import { CodeArea, type RegionOffset } from "./code-area.ts";
-import { CODE_TAG_MAX, JUMP_CACHE_BYTES, jumpCacheOffset, TAG_SHIFT_HIGH } from "./jump-cache.ts";
+import { CodeArea, type FoundEntry, type RegionOffset } from "./code-area.ts";
+import {
+  CODE_TAG_MAX,
+  COUNT_MAX,
+  fillEntry,
+  JUMP_CACHE_BYTES,
+  setCount,
+  TAG_SHIFT_HIGH,
+} from "./jump-cache.ts";
 import { MappedCode, RegionMaker } from "./region-maker.ts";
 import { instantiateTier0, type Tier0, type Tier0Imports } from "./tier0.ts";
 import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from "../base/webassembly.ts";
@@ -18,11 +25,14 @@ import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from ".
  * long as with 2000.
  */
 const NEXT_COUNT = 2000;
-/** Calls of `hot` for a target for which no region can be made: practically never again. */
-const NEVER = 0x3fffffff;
-/** Transfers before it is looked whether a region that was asked for is there, and such looks before it is asked for again. */
+/**
+ * Transfers before it is looked whether a region that was asked for is there, and such looks before it is asked
+ * for again, which may be in vain: of some code none can be made.
+ */
 const WAIT_COUNT = 100;
-const ASK_AGAIN = 64;
+const LOOKS = 64;
+/** Targets whose calls of `hot` are remembered. */
+const CALLS_MAX = 1 << 16;
 const TABLE_START = 64;
 
 export interface TranslatorParts {
@@ -51,6 +61,8 @@ export class Translator {
   readonly #cache: number;
   readonly #block: number;
   readonly #elements = new Map<RegionOffset, number>();
+  /** Calls of `hot` in vain, by target. */
+  readonly #calls = new Map<number, number>();
   /** Makes regions here and at once; undefined: they are asked for. */
   readonly maker: RegionMaker | undefined;
   readonly #nextCount: number;
@@ -106,39 +118,42 @@ export class Translator {
   #hot(regs: number): number {
     const w = this.#words;
     const at = (regs + REG_PC) >>> 2;
-    const low = w[at]!;
-    const high = w[at + 1]!;
-    const pc = high * 2 ** 32 + (low >>> 0);
-    const entry = (this.#cache + jumpCacheOffset(pc)) >>> 2;
+    const pc = w[at + 1]! * 2 ** 32 + (w[at]! >>> 0);
     const root = w[(regs + REG_ROOT) >>> 2]! >>> 0;
     const code = this.#code;
     const found = this.#area.find(pc, code.pageWord(root, pc) >>> 12, (region) =>
       code.isCurrent(this.#area, root, region),
     );
-    if (found !== undefined) {
-      this.#fill(entry, low, high, this.#elementOf(found.region), found.number);
-      return 0;
-    }
-    const calls = w[entry + 3]!;
-    w[entry + 3] = calls + 1;
-    if (calls === 0 && this.#nextCount > 0) w[entry + 2] = this.#nextCount;
-    else if (this.maker === undefined) {
-      w[entry + 2] = WAIT_COUNT;
-      if (calls % ASK_AGAIN === 1) this.#area.submit({ hart: this.#index, pc, root });
-    } else {
-      const made = this.maker.make(root, pc, this.#index);
-      if (made === undefined) w[entry + 2] = NEVER;
-      else this.#fill(entry, low, high, this.#elementOf(made), 0);
-    }
+    if (found !== undefined) this.#fill(pc, found);
+    else setCount(w, this.#cache, pc, this.#countAfterMiss(root, pc));
     return 0;
   }
 
-  #fill(entry: number, low: number, high: number, element: number, number: number): void {
-    const w = this.#words;
-    w[entry] = low;
-    w[entry + 1] = high | this.#tagHigh;
-    w[entry + 2] = element;
-    w[entry + 3] = number;
+  /** Asks for a region, if it is time for that, or makes it; transfers until `pc` is looked for again. */
+  #countAfterMiss(root: number, pc: number): number {
+    const calls = this.#calls.get(pc) ?? 0;
+    if (this.#calls.size >= CALLS_MAX) this.#calls.clear();
+    this.#calls.set(pc, calls + 1);
+    if (calls === 0 && this.#nextCount > 0) return this.#nextCount;
+    if (this.maker !== undefined) {
+      const region = this.maker.make(root, pc, this.#index);
+      if (region === undefined) return COUNT_MAX;
+      this.#fill(pc, { region, number: 0 });
+      return 0;
+    }
+    const isFirst = calls <= 1;
+    if (isFirst || calls >= LOOKS) {
+      const isFiled = this.#area.submit({ hart: this.#index, pc, root });
+      if (!isFiled) this.#calls.set(pc, calls);
+    }
+    return calls < LOOKS ? WAIT_COUNT : COUNT_MAX;
+  }
+
+  #fill(pc: number, { region, number }: FoundEntry): void {
+    const element = this.#elementOf(region);
+    fillEntry(this.#words, this.#cache, pc, this.#tagHigh, { element, entry: number });
+    // Others that share the count may have regions too, and in another address space this one.
+    setCount(this.#words, this.#cache, pc, 0);
   }
 
   /** Regions that this hart has in its table. */
