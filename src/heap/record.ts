@@ -111,6 +111,10 @@ export class I64Field<N extends RecordName> extends Field {
     tx.storeFresh(record + this.word, value | 0);
     tx.storeFresh(record + this.word + 1, Math.floor(value / 0x1_0000_0000) | 0);
   }
+  /** The low word. */
+  at(record: Ref<N>): HeapAddr {
+    return record + this.word;
+  }
 }
 
 /** A reference to a record of type `T`, or none. */

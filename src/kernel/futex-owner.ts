@@ -25,6 +25,7 @@ import { liveRecords, registerInvariant } from "../heap/check.ts";
 import type { HeapView } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { bucketOf, FUTEX_BITSET_ALL, type FutexKey, insertWaiter, nextWaiter, wakeWaiter } from "./futex.ts";
+import { exchangeUserWord, loadUserWord } from "./memory/user-word.ts";
 import { taskOf } from "./process.ts";
 import { FutexWaiter, Task } from "./task.ts";
 
@@ -34,12 +35,6 @@ const TID_MASK = 0x3fff_ffff;
 
 /** Where a call stands with the mutex. */
 export const OWNED = { TAKEN: 0, WAITING: 1 } as const;
-
-const load = (tx: Transaction, physical: number): number => Atomics.load(tx.memory, physical >>> 2);
-
-function exchange(tx: Transaction, physical: number, old: number, value: number): boolean {
-  return Atomics.compareExchange(tx.memory, physical >>> 2, old, value) === old;
-}
 
 /** The first waiter for the mutex, in its locked bucket. */
 function firstWaiter(tx: Transaction, key: FutexKey): FutexWaiter {
@@ -62,7 +57,7 @@ export function isOwnerWaiter(view: HeapView, waiter: FutexWaiter): boolean {
 
 /** Whether the caller owns the mutex whose word lies at `physical`. */
 export function ownsMutex(tx: Transaction, task: Task, physical: number): boolean {
-  return (load(tx, physical) & TID_MASK) === Task.tid.get(tx, task);
+  return (loadUserWord(tx, physical) & TID_MASK) === Task.tid.get(tx, task);
 }
 
 /** Whether `tid` is no thread, or one that has given up what others wait for and will not look again. */
@@ -94,20 +89,20 @@ export function lockMutex(
   tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
   const tid = Task.tid.get(tx, task);
   for (;;) {
-    const word = load(tx, physical);
+    const word = loadUserWord(tx, physical);
     const owner = word & TID_MASK;
     const waiter = firstWaiter(tx, key);
     if (owner === tid) return OWNED.TAKEN;
     if (owner === 0 && waiter === 0) {
-      if (exchange(tx, physical, word, (word & OWNER_DIED) | tid)) return OWNED.TAKEN;
+      if (exchangeUserWord(tx, physical, word, (word & OWNER_DIED) | tid)) return OWNED.TAKEN;
       continue;
     }
     if (waiter === 0 && isGone(tx, owner)) {
-      if (load(tx, physical) === word) throw errno.ESRCH;
+      if (loadUserWord(tx, physical) === word) throw errno.ESRCH;
       continue;
     }
     if (!mayWait) throw errno.EAGAIN;
-    if ((word & WAITERS) === 0 && !exchange(tx, physical, word, word | WAITERS)) continue;
+    if ((word & WAITERS) === 0 && !exchangeUserWord(tx, physical, word, word | WAITERS)) continue;
     const named = waiter === 0 ? owner : FutexWaiter.ownerTid.get(tx, waiter);
     insertWaiter(tx, task, key, FUTEX_BITSET_ALL, named);
     return OWNED.WAITING;
@@ -121,7 +116,7 @@ export function lockMutex(
 export function unlockMutex(tx: Transaction, task: Task, key: FutexKey, physical: number): void {
   tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
   for (;;) {
-    const word = load(tx, physical);
+    const word = loadUserWord(tx, physical);
     const waiter = firstWaiter(tx, key);
     const owner = word & TID_MASK;
     if (owner !== Task.tid.get(tx, task)) {
@@ -129,7 +124,7 @@ export function unlockMutex(tx: Transaction, task: Task, key: FutexKey, physical
       return;
     }
     const next = waiter === 0 ? 0 : tidOf(tx, waiter) | WAITERS;
-    if (!exchange(tx, physical, word, next)) continue;
+    if (!exchangeUserWord(tx, physical, word, next)) continue;
     if (waiter !== 0) handOver(tx, key, waiter);
     return;
   }

@@ -25,6 +25,7 @@ import { spaceRoot } from "./memory/address-space.ts";
 import { mappingAt } from "./memory/mapping-tree.ts";
 import { translate } from "./memory/page-table.ts";
 import { type AddressSpace, Mapping, MAPPING } from "./memory/records.ts";
+import { loadUserWord } from "./memory/user-word.ts";
 import { FutexWaiter, Task } from "./task.ts";
 
 const BUCKETS = 256;
@@ -115,7 +116,7 @@ export function enqueueFutex(
   const bucket = bucketOf(tx, key);
   const waiter = FutexWaiter.allocate(tx);
   lockBucket(tx, bucket);
-  if (Atomics.load(tx.memory, physical >>> 2) !== (expected | 0)) throw errno.EAGAIN;
+  if (loadUserWord(tx, physical) !== (expected | 0)) throw errno.EAGAIN;
   initWaiter(tx, waiter, task, key, bitset, 0);
 }
 
@@ -192,35 +193,56 @@ export function endFutexWait(tx: Transaction, task: Task): boolean {
   return woken;
 }
 
-/** Wakes up to `count` waiters; how many there were. */
-export function wakeFutex(tx: Transaction, key: FutexKey, count: number, bitset: number): number {
+/** How far a series of steps has come: waiters woken (of a first and a second word) or moved. */
+export interface FutexStep {
+  readonly first: number;
+  readonly second: number;
+  /** Whether the step has done all that it may do: then there may be more, for another step. */
+  readonly full: boolean;
+}
+
+/** Most waiters that one transaction wakes or moves: the bound of rule R3. */
+const STEP_MAX = 32;
+
+const stepOf = (first: number, second: number): FutexStep => ({
+  first,
+  second,
+  full: first + second === STEP_MAX,
+});
+
+/** Wakes up to `count` waiters; one step. */
+export function wakeFutex(tx: Transaction, key: FutexKey, count: number, bitset: number): FutexStep {
   const bucket = bucketOf(tx, key);
   lockBucket(tx, bucket);
-  return wakeInBucket(tx, bucket, key, count, bitset);
+  return stepOf(wakeInBucket(tx, bucket, key, Math.min(count, STEP_MAX), bitset), 0);
 }
 
 /**
  * Calls `change`, then wakes up to `counts[0]` waiters of `keys[0]` and, if `change` has answered true, up to
- * `counts[1]` of `keys[1]`; how many there were.
+ * `counts[1]` of `keys[1]`; one step.
  */
 export function wakeTwoFutexes(
   tx: Transaction,
   keys: readonly [FutexKey, FutexKey],
   counts: readonly [number, number],
   change: () => boolean,
-): number {
-  const first = bucketOf(tx, keys[0]);
-  const second = bucketOf(tx, keys[1]);
-  lockBucket(tx, Math.min(first, second));
-  if (first !== second) lockBucket(tx, Math.max(first, second));
+): FutexStep {
+  const [first, second] = lockTwo(tx, keys[0], keys[1]);
   const both = change();
-  const woken = wakeInBucket(tx, first, keys[0], counts[0], FUTEX_BITSET_ALL);
-  if (!both) return woken;
-  return woken + wakeInBucket(tx, second, keys[1], Math.min(counts[1], WAKES_MAX - woken), FUTEX_BITSET_ALL);
+  const woken = wakeInBucket(tx, first, keys[0], Math.min(counts[0], STEP_MAX), FUTEX_BITSET_ALL);
+  if (!both) return stepOf(woken, 0);
+  const left = Math.min(counts[1], STEP_MAX - woken);
+  return stepOf(woken, wakeInBucket(tx, second, keys[1], left, FUTEX_BITSET_ALL));
 }
 
-/** Most waiters that one transaction wakes: the bound of rule R3. */
-const WAKES_MAX = 100;
+/** The buckets of two keys, locked. */
+function lockTwo(tx: Transaction, one: FutexKey, other: FutexKey): readonly [HeapAddr, HeapAddr] {
+  const first = bucketOf(tx, one);
+  const second = bucketOf(tx, other);
+  lockBucket(tx, Math.min(first, second));
+  if (first !== second) lockBucket(tx, Math.max(first, second));
+  return [first, second];
+}
 
 function wakeInBucket(
   tx: Transaction,
@@ -231,7 +253,7 @@ function wakeInBucket(
 ): number {
   let woken = 0;
   let waiter = tx.words[bucket + 1]! as FutexWaiter;
-  while (waiter !== 0 && woken < Math.min(count, WAKES_MAX)) {
+  while (waiter !== 0 && woken < count) {
     const after = nextWaiter(tx, waiter);
     if (isFor(tx, waiter, key, bitset)) {
       needPlain(tx, waiter);
@@ -245,7 +267,7 @@ function wakeInBucket(
 
 /**
  * Wakes up to `wake` waiters of `from` and moves up to `move` others to `to`, if the word at `physical` still
- * holds `expected` (undefined: whatever it holds). Returns woken and moved ones together.
+ * holds `expected` (undefined: whatever it holds); one step.
  */
 export function requeueFutex(
   tx: Transaction,
@@ -255,33 +277,39 @@ export function requeueFutex(
   move: number,
   physical: number,
   expected: number | undefined,
-): number {
-  const source = bucketOf(tx, from);
-  const target = bucketOf(tx, to);
-  lockBucket(tx, Math.min(source, target));
-  if (source !== target) lockBucket(tx, Math.max(source, target));
-  if (expected !== undefined && Atomics.load(tx.memory, physical >>> 2) !== (expected | 0))
-    throw errno.EAGAIN;
-  let done = wakeInBucket(tx, source, from, wake, FUTEX_BITSET_ALL);
+): FutexStep {
+  const [source, target] = lockTwo(tx, from, to);
+  if (expected !== undefined && loadUserWord(tx, physical) !== (expected | 0)) throw errno.EAGAIN;
+  const woken = wakeInBucket(tx, source, from, Math.min(wake, STEP_MAX), FUTEX_BITSET_ALL);
+  const most = Math.min(move, STEP_MAX - woken);
   let moved = 0;
   let waiter = tx.words[source + 1]! as FutexWaiter;
-  while (waiter !== 0 && moved < Math.min(move, WAKES_MAX)) {
+  while (waiter !== 0 && moved < most) {
     const after = nextWaiter(tx, waiter);
     if (isFor(tx, waiter, from, FUTEX_BITSET_ALL)) {
       needPlain(tx, waiter);
-      if (source !== target) {
-        unlink(tx, source, waiter);
-        linkLast(tx, target, waiter);
-        FutexWaiter.bucket.set(tx, waiter, target);
-      }
-      FutexWaiter.keyObject.set(tx, waiter, to.object);
-      FutexWaiter.keyOffset.set(tx, waiter, to.offset);
+      moveWaiter(tx, waiter, source, target, to);
       moved++;
     }
     waiter = after;
   }
-  done += moved;
-  return done;
+  return stepOf(woken, moved);
+}
+
+function moveWaiter(
+  tx: Transaction,
+  waiter: FutexWaiter,
+  source: HeapAddr,
+  target: HeapAddr,
+  to: FutexKey,
+): void {
+  if (source !== target) {
+    unlink(tx, source, waiter);
+    linkLast(tx, target, waiter);
+    FutexWaiter.bucket.set(tx, waiter, target);
+  }
+  FutexWaiter.keyObject.set(tx, waiter, to.object);
+  FutexWaiter.keyOffset.set(tx, waiter, to.offset);
 }
 
 registerInvariant({

@@ -1,6 +1,7 @@
 /** futex(2). */
 
-import { errno } from "../base/errno.ts";
+import { Errno, errno } from "../base/errno.ts";
+import { VA_LIMIT } from "../base/hart-abi.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
 import {
   endFutexWait,
@@ -9,6 +10,7 @@ import {
   futexCondition,
   type FutexKey,
   futexKey,
+  type FutexStep,
   isWoken,
   requeueFutex,
   wakeFutex,
@@ -17,6 +19,7 @@ import {
 import { isForgotten, lockMutex, OWNED, ownsMutex, unlockMutex } from "../kernel/futex-owner.ts";
 import { spaceRoot } from "../kernel/memory/address-space.ts";
 import { translate } from "../kernel/memory/page-table.ts";
+import { changeUserWord } from "../kernel/memory/user-word.ts";
 import { checkUser } from "../kernel/memory/user-memory.ts";
 import { Kernel, Task } from "../kernel/task.ts";
 import { kernelOf } from "../kernel/process.ts";
@@ -53,6 +56,14 @@ function locate(call: SystemCall, address: number): number {
 
 function keyOf(call: SystemCall, address: number): FutexKey {
   return futexKey(call.tx, spaceOf(call), address, (call.int(1) & FUTEX_PRIVATE_FLAG) !== 0);
+}
+
+/** The key of a word that is not looked at. As on Linux, one that only the caller's threads use need not exist. */
+function keyAt(call: SystemCall, address: number): FutexKey {
+  if (address % 4 !== 0) throw errno.EINVAL;
+  if ((call.int(1) & FUTEX_PRIVATE_FLAG) === 0) locate(call, address);
+  else if (!(address + 4 <= VA_LIMIT)) throw errno.EFAULT;
+  return keyOf(call, address);
 }
 
 /** The monotonic time at which a wait ends. WAIT takes a length, WAIT_BITSET a moment of one of two clocks. */
@@ -199,54 +210,127 @@ function compare(encoded: number, old: number): boolean {
   }
 }
 
-/** Changes the second word, wakes waiters of the first, and of the second if its old value was as wanted. */
-function wakeOp(call: SystemCall, count: number, countOther: number): number {
-  const { tx } = call;
-  const encoded = call.int(5);
-  locate(call, call.address(0));
-  locate(call, call.address(4));
-  operate(encoded, 0);
-  compare(encoded, 0);
-  checkUser(call.tx, spaceOf(call), call.address(4), 4, true);
-  const physical = translate(tx, spaceRoot(tx, spaceOf(call)), call.address(4), true);
-  if (physical < 0) throw errno.EFAULT;
-  const keys = [keyOf(call, call.address(0)), keyOf(call, call.address(4))] as const;
-  let old = 0;
-  return wakeTwoFutexes(tx, keys, [count, countOther], () => {
-    // User memory is not undone: nothing after this can fail. Threads in user mode change it at the same time.
-    do old = Atomics.load(tx.memory, physical >>> 2);
-    while (Atomics.compareExchange(tx.memory, physical >>> 2, old, operate(encoded, old)) !== old);
-    return compare(encoded, old);
+// What wakes or moves many goes in steps: Task.progress and progressDetail count those of the first and of the second
+// kind. Whoever waits again meanwhile may be woken again, but not for ever: no more are woken than can wait at once.
+
+/** How many the call may wake or move. As on Linux, waking none wakes one. */
+function most(call: SystemCall, count: number, least: number): number {
+  return Math.min(Math.max(count, least), Kernel.taskMax.get(call.tx, kernelOf(call.tx)));
+}
+
+/** Steps until one has not been full; what they have done together. */
+function inSteps(call: SystemCall, step: (first: number, second: number) => FutexStep): number {
+  const { tx, task } = call;
+  for (;;) {
+    const done = step(Task.progress.get(tx, task), Task.progressDetail.get(tx, task));
+    const first = Task.progress.get(tx, task) + done.first;
+    const second = Task.progressDetail.get(tx, task) + done.second;
+    if (!done.full) {
+      forgetSteps(call);
+      return first + second;
+    }
+    Task.progress.set(tx, task, first);
+    Task.progressDetail.set(tx, task, second);
+    call.step();
+  }
+}
+
+function forgetSteps({ tx, task }: SystemCall): void {
+  if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+  if (Task.progressDetail.get(tx, task) !== 0) Task.progressDetail.set(tx, task, 0);
+}
+
+function wake(call: SystemCall, bitset: number): number {
+  if (bitset === 0) throw errno.EINVAL;
+  const limit = most(call, call.int(2), 1);
+  return inSteps(call, (woken) => wakeFutex(call.tx, keyAt(call, call.address(0)), limit - woken, bitset));
+}
+
+function requeue(call: SystemCall, isComparing: boolean): number {
+  if (call.int(2) < 0 || call.int(3) < 0) throw errno.EINVAL;
+  const [wakes, moves] = [most(call, call.int(2), 0), most(call, call.int(3), 0)];
+  return inSteps(call, (woken, moved) => {
+    const isFirst = woken + moved === 0;
+    const physical = isComparing ? locate(call, call.address(0)) : 0;
+    const expected = isComparing && isFirst ? call.int(5) : undefined;
+    const from = keyAt(call, call.address(0));
+    const to = keyAt(call, call.address(4));
+    return requeueFutex(call.tx, from, to, wakes - woken, moves - moved, physical, expected);
   });
 }
 
+/**
+ * What WAKE_OP has found when it changed its word: whose waiters are to be woken. The note that it has (user-word.ts)
+ * is the low word of Task.progress; how many of the two have been woken is in progressDetail.
+ */
+const CHANGED = { ONE: 1, BOTH: 2 } as const;
+/** Factor of those woken of the second word; fewer tasks than that can wait. */
+const SECOND = 2 ** 20;
+
+/** Changes the second word, wakes waiters of the first, and of the second if its old value was as wanted. */
+function wakeOp(call: SystemCall): number {
+  const { tx, task } = call;
+  const encoded = call.int(5);
+  operate(encoded, 0);
+  compare(encoded, 0);
+  const limits = [most(call, call.int(2), 1), most(call, call.int(3), 1)] as const;
+  for (;;) {
+    const own = keyAt(call, call.address(0));
+    const physical = locateToWrite(call, call.address(4));
+    const keys = [own, keyOf(call, call.address(4))] as const;
+    const woken = Task.progressDetail.get(tx, task);
+    const [first, second] = [woken % SECOND, Math.floor(woken / SECOND)];
+    const done = wakeTwoFutexes(tx, keys, [limits[0] - first, limits[1] - second], () =>
+      isSecondMeant(call, physical, encoded),
+    );
+    if (!done.full) {
+      forgetSteps(call);
+      return first + second + done.first + done.second;
+    }
+    Task.progressDetail.set(tx, task, woken + done.first + done.second * SECOND);
+    call.step();
+  }
+}
+
+/** Changes the word, unless an earlier attempt has done so; whether its old value was as wanted. */
+function isSecondMeant({ tx, task }: SystemCall, physical: number, encoded: number): boolean {
+  changeUserWord(
+    tx,
+    physical,
+    Task.progress.at(task),
+    (old) => operate(encoded, old),
+    (old) => (compare(encoded, old) ? CHANGED.BOTH : CHANGED.ONE),
+  );
+  return Task.progress.get(tx, task) === CHANGED.BOTH;
+}
+
 const futex: CallHandler = (call) => {
-  const command = call.int(1) & COMMAND;
-  const count = call.int(2);
+  try {
+    return carryOut(call, call.int(1) & COMMAND);
+  } catch (error) {
+    if (!(error instanceof Errno) || Task.progressDetail.get(call.tx, call.task) === 0) throw error;
+    // A later step has failed: what it would have gone on from goes with its failure.
+    call.tx.rollback();
+    forgetSteps(call);
+    return -error.code;
+  }
+};
+
+function carryOut(call: SystemCall, command: number): number {
   switch (command) {
     case OP.WAIT:
       return wait(call, command, FUTEX_BITSET_ALL);
     case OP.WAIT_BITSET:
       return wait(call, command, call.int(5));
     case OP.WAKE:
-    case OP.WAKE_BITSET: {
-      const bitset = command === OP.WAKE ? FUTEX_BITSET_ALL : call.int(5);
-      if (bitset === 0) throw errno.EINVAL;
-      locate(call, call.address(0));
-      return wakeFutex(call.tx, keyOf(call, call.address(0)), count, bitset);
-    }
+      return wake(call, FUTEX_BITSET_ALL);
+    case OP.WAKE_BITSET:
+      return wake(call, call.int(5));
     case OP.REQUEUE:
-    case OP.CMP_REQUEUE: {
-      if (count < 0 || call.int(3) < 0) throw errno.EINVAL;
-      const physical = locate(call, call.address(0));
-      locate(call, call.address(4));
-      const expected = command === OP.CMP_REQUEUE ? call.int(5) : undefined;
-      const from = keyOf(call, call.address(0));
-      const to = keyOf(call, call.address(4));
-      return requeueFutex(call.tx, from, to, count, call.int(3), physical, expected);
-    }
+    case OP.CMP_REQUEUE:
+      return requeue(call, command === OP.CMP_REQUEUE);
     case OP.WAKE_OP:
-      return wakeOp(call, count, call.int(3));
+      return wakeOp(call);
     case OP.LOCK_PI:
     case OP.LOCK_PI2:
     case OP.TRYLOCK_PI:
@@ -256,7 +340,7 @@ const futex: CallHandler = (call) => {
     default:
       throw errno.ENOSYS;
   }
-};
+}
 
 /** A wait for a mutex goes on after any handler; one with a limit that is a length would get it anew. */
 function restartOf(call: SystemCall): RestartKind {

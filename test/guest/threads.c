@@ -119,7 +119,70 @@ static void requeue(void) {
   futex(&word, FUTEX_WAKE | PRIVATE, 10, 0, 0, 0);
   joinThread(&t[0]);
   joinThread(&t[1]);
+  other = 7;
+  begin(t, 2);
+  eq("WAKE_OP that adds, with a comparison that fails",
+     futex(&word, FUTEX_WAKE_OP | PRIVATE, 1, (void *)1, &other, FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 0)), 1);
+  eq("it added once", other, 10);
+  reach(1);
+  futex(&word, FUTEX_WAKE_OP | PRIVATE, 1, (void *)1, &other, FUTEX_OP(FUTEX_OP_XOR, 3, FUTEX_OP_CMP_GT, 9));
+  eq("and changed bits", other, 9);
+  joinThread(&t[0]);
+  joinThread(&t[1]);
   other = 0;
+}
+
+/// More threads than one step of the kernel's sees to.
+#define CROWD 150
+static struct thread crowd[CROWD];
+static int waitHere(void *arg) {
+  __atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
+  while (*(volatile u32 *)&word == 0) futex(&word, FUTEX_WAIT | PRIVATE, 0, 0, 0, 0);
+  __atomic_add_fetch(&finished, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+static void gather(void) {
+  started = finished = word = 0;
+  for (int i = 0; i < CROWD; i++) startThread(&crowd[i], waitHere, 0);
+  while (started < CROWD) sleepMs(1);
+  sleepMs(100);
+}
+static void disperse(void) {
+  word = 1;
+  futex(&word, FUTEX_WAKE | PRIVATE, 0x7fffffff, 0, 0, 0);
+  futex(&other, FUTEX_WAKE | PRIVATE, 0x7fffffff, 0, 0, 0);
+  for (int i = 0; i < CROWD; i++) joinThread(&crowd[i]);
+}
+static void crowds(void) {
+  gather();
+  word = 1;
+  eq("all are woken", futex(&word, FUTEX_WAKE | PRIVATE, 0x7fffffff, 0, 0, 0), CROWD);
+  for (int i = 0; i < CROWD; i++) joinThread(&crowd[i]);
+  gather();
+  eq("all but one are moved", futex(&word, FUTEX_CMP_REQUEUE | PRIVATE, 1, (void *)0x7fffffff, &other, 0), CROWD);
+  eq("to the other", futex(&other, FUTEX_CMP_REQUEUE | PRIVATE, 0, (void *)100, &word, 0), 100);
+  disperse();
+  gather();
+  word = 1;
+  eq("all of one word, and none of another",
+     futex(&word, FUTEX_WAKE_OP | PRIVATE, 200, (void *)200, &other, FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)), CROWD);
+  eq("for one addition", other, 1);
+  for (int i = 0; i < CROWD; i++) joinThread(&crowd[i]);
+  other = word = 0;
+}
+
+static void numbers(void) {
+  struct thread t[2];
+  begin(t, 2);
+  eq("to wake none wakes one", futex(&word, FUTEX_WAKE | PRIVATE, 0, 0, 0, 0), 1);
+  eq("fewer than none, too", futex(&word, FUTEX_WAKE | PRIVATE, (u32)-1, 0, 0, 0), 1);
+  joinThread(&t[0]);
+  joinThread(&t[1]);
+  eq("at an address of nothing", futex((u32 *)8, FUTEX_WAKE | PRIVATE, 1, 0, 0, 0), 0);
+  errIs("that others may share", futex((u32 *)8, FUTEX_WAKE, 1, 0, 0, 0), EFAULT);
+  errIs("of the kernel", futex((u32 *)~7UL, FUTEX_WAKE | PRIVATE, 1, 0, 0, 0), EFAULT);
+  errIs("an odd one", futex((u32 *)9, FUTEX_WAKE | PRIVATE, 1, 0, 0, 0), EINVAL);
+  errIs("to move fewer than none", futex(&word, FUTEX_REQUEUE | PRIVATE, 1, (void *)-1, &other, 0), EINVAL);
 }
 
 static void timeouts(void) {
@@ -257,7 +320,7 @@ static void ends(void) {
 
 static const struct section all[] = {
     {"clone", cloneBasics}, {"sharing", sharing},     {"tp", threadPointer},       {"wake", wake},
-    {"requeue", requeue},   {"timeouts", timeouts},   {"processes", acrossProcesses}, {"contention", contention},
+    {"requeue", requeue},   {"crowds", crowds}, {"numbers", numbers}, {"timeouts", timeouts},   {"processes", acrossProcesses}, {"contention", contention},
     {"atomics", atomicOperations}, {"tree", threadTree}, {"ends", ends},
 };
 SECTIONS("threads", all)

@@ -4,7 +4,16 @@ import type { Guest, Step } from "../guest.ts";
 import { scenario, type Scenario } from "./scenario.ts";
 
 const CLONE_THREAD = 0x3d_0f00;
-const FUTEX = { WAKE: 1, LOCK_PI: 6, UNLOCK_PI: 7, TRYLOCK_PI: 8, LOCK_PI2: 13 } as const;
+const FUTEX = {
+  WAIT: 0,
+  WAKE: 1,
+  REQUEUE: 3,
+  WAKE_OP: 5,
+  LOCK_PI: 6,
+  UNLOCK_PI: 7,
+  TRYLOCK_PI: 8,
+  LOCK_PI2: 13,
+} as const;
 const SIGUSR1 = 10;
 
 function* thread(g: Guest, program: (own: Guest) => Step): Step<number> {
@@ -70,5 +79,48 @@ export const mutexes: readonly Scenario[] = [
     yield* g.ok("nanosleep", yield* g.put([0, 1000]), 0);
     yield* g.poke(word, Uint8Array.of(0xff, 0xff, 0xff, 0));
     yield* g.fails("ESRCH", "futex", word, FUTEX.LOCK_PI, 0, 0, 0, 0);
+  }),
+  scenario("mutexes/a word that is added to", function* (g) {
+    yield* g.setUp();
+    const words = yield* g.put([0, 7]);
+    const other = words + 8;
+    /** FUTEX_OP(FUTEX_OP_ADD, operand, FUTEX_OP_CMP_EQ, wanted). */
+    const add = (operand: number, wanted: number): number => 0x1000_0000 + operand * 4096 + wanted;
+    for (const word of [words, words, other]) {
+      yield* thread(g, function* (own) {
+        yield* own.ok("futex", word, FUTEX.WAIT, word === words ? 0 : 7, 0, 0, 0);
+      });
+      yield* g.ok("sched_yield");
+    }
+    for (const [wanted, woken, sum] of [
+      [0, 1, 10],
+      [10, 2, 13],
+      [13, 0, 16],
+    ] as const) {
+      const got = yield* g.ok("futex", words, FUTEX.WAKE_OP, 1, 1, other, add(3, wanted));
+      if (got !== woken) throw new Error(`${got} were woken`);
+      if ((yield* g.word(other)) !== sum) throw new Error("the sum is wrong");
+    }
+    yield* g.ok("nanosleep", yield* g.put([0, 1000]), 0);
+  }),
+  scenario("mutexes/a crowd at one word", function* (g) {
+    yield* g.setUp();
+    const words = yield* g.put([0, 0]);
+    const gather = function* (): Step {
+      for (let i = 0; i < 34; i++) {
+        yield* thread(g, function* (own) {
+          yield* own.ok("futex", words, FUTEX.WAIT, 0, 0, 0, 0);
+        });
+        yield* g.ok("sched_yield");
+      }
+    };
+    yield* gather();
+    if ((yield* g.ok("futex", words, FUTEX.REQUEUE, 1, 99, words + 8, 0)) !== 34) throw new Error("not all");
+    if ((yield* g.ok("futex", words + 8, FUTEX.WAKE, 99, 0, 0, 0)) !== 33) throw new Error("not all moved");
+    yield* g.ok("nanosleep", yield* g.put([0, 1000]), 0);
+    yield* gather();
+    const woken = yield* g.ok("futex", words, FUTEX.WAKE_OP, 99, 1, words + 8, 0x1000_1000);
+    if (woken !== 34 || (yield* g.word(words + 8)) !== 1) throw new Error("not all woken, or not once");
+    yield* g.ok("nanosleep", yield* g.put([0, 1000]), 0);
   }),
 ];
