@@ -193,6 +193,7 @@ export const REDO = {
   io: 14,
   hostCall: 15,
   unwatch: 16,
+  conform: 17,
 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 

@@ -20,12 +20,12 @@ import {
   ACTION,
   actionOf,
   CLD,
+  conformTasks,
   defaultAction,
   deliverable,
   infoOf,
   nextSignal,
   onlySignal,
-  raiseAttention,
   SA,
   sendToProcess,
   SIG,
@@ -225,15 +225,8 @@ function stopProcess(tx: Transaction, task: Task, process: Process, info: Signal
   Process.unreportedContinue.set(tx, process, 0);
   Process.stoppedBy.set(tx, process, info.signal);
   tellParentOfChild(tx, process, CLD.STOPPED, info.signal);
-  for (let each = Process.tasks.first(tx, process); each !== 0; each = nextTask(tx, each)) {
-    if (each === task) Task.attention.set(tx, each, Task.attention.get(tx, each) | ATTENTION.STOP);
-    else raiseAttention(tx, each, ATTENTION.STOP);
-  }
+  conformTasks(tx, process);
   tx.commit();
-}
-
-function nextTask(tx: Transaction, task: Task): Task {
-  return tx.words[task + Task.taskLinks.word]! as Task;
 }
 
 /**

@@ -14,16 +14,16 @@ import { errno } from "../base/errno.ts";
 import { type HeapView, placeRoot } from "../heap/heap.ts";
 import { REDO, SLOT } from "../heap/layout.ts";
 import { append, each, remove } from "../heap/list.ts";
-import type { Ref } from "../heap/record.ts";
+import { none, type Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { signalCondition } from "./condition.ts";
 import type { SignalInfo } from "./call.ts";
 import {
   actionOf,
   CLD,
+  conformTasks,
   dropQueueStep,
   handlerOf,
-  raiseAttention,
   SA,
   sendToProcess,
   SI,
@@ -210,24 +210,50 @@ export function discardStep(tx: Transaction, task: Task): boolean {
 
 /**
  * Makes the whole process end with `status` (a word as wait(2) gives it): every task of it sees
- * ATTENTION.EXIT. The first status stands.
+ * ATTENTION.EXIT, when the transaction has been committed and settled. The first status stands.
  */
 export function beginExit(tx: Transaction, process: Process, status: number): void {
   Process.signals.acquire(tx, process);
   if (Process.ending.get(tx, process) !== 0) return;
   Process.ending.set(tx, process, status | 0x1_0000);
-  for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
-    Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.STOP);
-    raiseAttention(tx, task, ATTENTION.EXIT);
-  }
+  conformTasks(tx, process);
 }
 
-/** Makes every task of the process but `except` end (exec by a thread). */
+/**
+ * Makes every task of the process but `except` end, by and by (exec by a thread). Throws EAGAIN if that one has to end
+ * itself: the process ends, or another of its threads was first.
+ */
 export function endOtherTasks(tx: Transaction, process: Process, except: Task): void {
   Process.signals.acquire(tx, process);
-  for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
-    if (task !== except) raiseAttention(tx, task, ATTENTION.EXIT);
-  }
+  const executing = Process.executing.get(tx, process);
+  if (executing === except) return;
+  if (mustNotGrow(tx, process, except)) throw errno.EAGAIN;
+  Process.executing.set(tx, process, except);
+  conformTasks(tx, process);
+}
+
+/** Whether the process ends, or all of its tasks but one that is not `task`. With Process.signals held. */
+function mustNotGrow(view: HeapView, process: Process, task: Task): boolean {
+  const executing = Process.executing.get(view, process);
+  return Process.ending.get(view, process) !== 0 || (executing !== 0 && executing !== task);
+}
+
+/**
+ * Lets `maker` add the built `task` to its process, in the same transaction; EAGAIN if that ends. Under the lock of
+ * those who look which tasks there are, so that nobody is added behind their backs.
+ */
+export function admitTask(tx: Transaction, process: Process, maker: Task, task: Task): void {
+  Process.signals.acquire(tx, process);
+  if (mustNotGrow(tx, process, maker)) throw errno.EAGAIN;
+  endExecuting(tx, process, maker);
+  if (Process.stoppedBy.get(tx, process) !== 0) Task.attention.set(tx, task, ATTENTION.STOP);
+}
+
+/** What {@link endOtherTasks} has begun is over: the task is alone, or does not execute anything. */
+export function endExecuting(tx: Transaction, process: Process, task: Task): void {
+  if (Process.executing.get(tx, process) !== task) return;
+  Process.signals.acquire(tx, process);
+  Process.executing.set(tx, process, none());
 }
 
 /**
@@ -247,8 +273,7 @@ export function exitStep(tx: Transaction, task: Task): boolean {
   if (!dropQueueStep(tx, task, isLast)) return false;
   if (isLast && !dropTimersStep(tx, Task.process.get(tx, task))) return false;
   if (isLast && !dismissEntriesStep(tx, Process.arrived.at(Task.process.get(tx, task)))) return false;
-  leaveProcess(tx, task);
-  return true;
+  return leaveProcess(tx, task);
 }
 
 /** A task that ends leaves what it has counted to its process. */
@@ -284,14 +309,14 @@ export function keepResident(tx: Transaction, task: Task): void {
   if (most > Task.maxResident.get(tx, task)) Task.maxResident.set(tx, task, most);
 }
 
-function leaveProcess(tx: Transaction, task: Task): void {
+/** False, and nothing is done but a part of that, if something has been queued since the last step. */
+function leaveProcess(tx: Transaction, task: Task): boolean {
   const kernel = lockTree(tx);
   const process = Task.process.get(tx, task);
   const last = Process.taskCount.get(tx, process) === 1;
   if (last) dropHandlers(tx, process);
   Process.signals.acquire(tx, process);
-  // What has been queued since the last step.
-  while (!dropQueueStep(tx, task, last)) continue;
+  if (!dropQueueStep(tx, task, last)) return false;
   remove(tx, Process.tasks, process, Task.taskLinks, task);
   Process.taskCount.set(tx, process, Process.taskCount.get(tx, process) - 1);
   Process.userTime.set(tx, process, Process.userTime.get(tx, process) + Task.runTime.get(tx, task));
@@ -301,9 +326,11 @@ function leaveProcess(tx: Transaction, task: Task): void {
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
   // An execve by another task waits until it is alone.
   if (!last) signalCondition(tx, Process.released.at(process));
+  endExecuting(tx, process, task);
   if (last) for (let i = 0; i < 4; i++) Process.name.set(tx, process, i, Task.name.get(tx, task, i));
   if (last) becomeZombie(tx, kernel, process, Task.exitCode.get(tx, task));
   Task.free(tx, task);
+  return true;
 }
 
 /** Gives the only task of a process its pid as tid (exec by a thread). With the tree lock held. */

@@ -458,10 +458,12 @@ registerRedo(REDO.doorbell, (tx) => {
   return true;
 });
 
-/** Asks that `task` look at its attention word: once the transaction has committed, or now in a redo step. */
+/**
+ * Asks that `task` look at its attention word: once the transaction has committed, or now in a redo step, as far as
+ * that goes: a task with many waiters is woken in steps of its own.
+ */
 export function nudgeTask(tx: Transaction, task: Task): void {
-  if (tx.inSystem) heed(tx, task);
-  else tx.afterCommit(REDO.task, task);
+  if (!tx.inSystem || !heed(tx, task)) tx.afterCommit(REDO.task, task);
 }
 
 // A binary heap of task references, earliest first.

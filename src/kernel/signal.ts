@@ -17,12 +17,16 @@
  *       is plain; that of a task, if and only if its queue holds one.
  *   G2  A task with a pending signal that it does not block has ATTENTION.SIGNAL set, or another task of its
  *       process has, for a process-directed one.
+ *   G3  A task's attention says EXIT and STOP as its process wants it; EXIT, a task may have for itself alone.
  */
 
 import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import type { RecordName } from "../base/record-ids.ts";
 import type { HeapView } from "../heap/heap.ts";
+import { redoFree } from "../heap/allocator.ts";
+import { liveRecords, registerInvariant } from "../heap/check.ts";
+import { REDO, SLOT } from "../heap/layout.ts";
 import { each, append, next, remove } from "../heap/list.ts";
 import { type ListField, none, type Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
@@ -31,6 +35,7 @@ import type { SignalAction, SignalInfo } from "./call.ts";
 import { signalCondition } from "./condition.ts";
 import { nudgeTask } from "./scheduler.ts";
 import { ATTENTION, LIFE, Process, QueuedSignal, SignalHandlers, Task } from "./task.ts";
+import { registerRedo } from "./thread.ts";
 
 export const SIG = {
   HUP: 1,
@@ -329,7 +334,8 @@ function dropRecord<N extends RecordName>(
     timerSignals?.taken(tx, process, record, told);
   }
   creditUser(tx, QueuedSignal.account.get(tx, record));
-  QueuedSignal.free(tx, record);
+  if (tx.inSystem) redoFree(tx, record);
+  else QueuedSignal.free(tx, record);
 }
 
 /** Records that one step of {@link dropQueueStep} drops. */
@@ -371,10 +377,7 @@ function prepare(tx: Transaction, process: Process, signal: number): void {
         Process.unreportedStop.set(tx, process, 0);
         signalCondition(tx, Process.childChanged.at(Process.parent.get(tx, process)));
       }
-      for (const task of each(tx, Process.tasks, process, Task.taskLinks)) {
-        Task.attention.set(tx, task, Task.attention.get(tx, task) & ~ATTENTION.STOP);
-        nudgeTask(tx, task);
-      }
+      conformTasks(tx, process);
     }
   } else if (signal < REALTIME_FIRST && (DEFAULT_STOP & bit(signal)) !== 0)
     discard(tx, process, bit(SIG.CONT));
@@ -385,12 +388,15 @@ function discard(tx: Transaction, process: Process, bits: number): void {
   discardWord(tx, process, 0, bits);
 }
 
-/** Records that are discarded at once, so that the log has room; the others are taken and ignored one by one. */
-const DISCARD_MAX = 400;
+/**
+ * Records that are discarded at once, so that log and redo list have room, also for a batch of processes in one redo
+ * step; the others are taken and ignored one by one.
+ */
+const DISCARD_MAX = { request: 100, redo: 40 } as const;
 
 /** Takes the signals in `bits` (of word `word`) off everything that is pending. */
 function discardWord(tx: Transaction, process: Process, word: number, bits: number): void {
-  let room = DISCARD_MAX;
+  let room: number = tx.inSystem ? DISCARD_MAX.redo : DISCARD_MAX.request;
   const isMeant = (record: QueuedSignal): boolean => {
     const signal = QueuedSignal.signal.get(tx, record);
     return wordOf(signal) === word && (bit(signal) & bits) !== 0 && room-- > 0;
@@ -440,6 +446,69 @@ function blockedByAll(tx: Transaction, process: Process, signal: number): boolea
     if (!isBlocked(tx, task, signal)) return false;
   }
   return true;
+}
+
+// What concerns all tasks of a process (its end, an execve that ends the others, a stop, its end) stands in the process.
+// Each task's attention word is made to conform after the commit, some in each step: there may be thousands (rule R3).
+
+/** Files that the tasks of the process are to see what has become of it. With Process.signals held. */
+export function conformTasks(tx: Transaction, process: Process): void {
+  tx.afterCommit(REDO.conform, process);
+}
+
+/** Tasks whose attention one step changes: each takes as many stores as its waiters and its deadline need. */
+const CONFORM_AT_ONCE = 8;
+
+/** The task's attention word as the state of its process wants it. */
+function conforming(view: HeapView, process: Process, task: Task): number {
+  const attention = Task.attention.get(view, task);
+  const executing = Process.executing.get(view, process);
+  if (Process.ending.get(view, process) !== 0 || (executing !== 0 && executing !== task))
+    return (attention & ~ATTENTION.STOP) | ATTENTION.EXIT;
+  if ((attention & ATTENTION.EXIT) !== 0) return attention;
+  return Process.stoppedBy.get(view, process) !== 0
+    ? attention | ATTENTION.STOP
+    : attention & ~ATTENTION.STOP;
+}
+
+registerRedo(REDO.conform, (tx, value) => {
+  const process = value as Process;
+  if (!Process.isLive(tx, process)) return true;
+  Process.signals.acquire(tx, process);
+  // The cursor is a task: those before it conform. If it has left the process meanwhile, the walk begins anew.
+  const cursorAt = tx.slotAt + SLOT.redoCursor;
+  let task = tx.words[cursorAt]! as Task;
+  if (!Task.isLive(tx, task) || Task.process.get(tx, task) !== process || !isEnrolled(tx, task))
+    task = Process.tasks.first(tx, process);
+  for (let left = CONFORM_AT_ONCE; task !== 0; task = next(tx, Task.taskLinks, task)) {
+    const wanted = conforming(tx, process, task);
+    if (wanted === Task.attention.get(tx, task)) continue;
+    if (left-- === 0) break;
+    Task.attention.set(tx, task, wanted);
+    nudgeTask(tx, task);
+  }
+  tx.store(cursorAt, task);
+  return task === 0;
+});
+
+registerInvariant({
+  id: "G3",
+  statement: "a task's attention says EXIT and STOP as its process wants it",
+  check(view, report) {
+    for (const process of liveRecords(view, Process.schema)) {
+      for (const task of each(view, Process.tasks, process, Task.taskLinks)) {
+        const [is, wanted] = [Task.attention.get(view, task), conforming(view, process, task)];
+        if (is !== wanted) report(`task ${task}: attention ${is} instead of ${wanted}`);
+      }
+    }
+  },
+});
+
+/** Whether the task is on its process's list. */
+function isEnrolled(view: HeapView, task: Task): boolean {
+  const process = Task.process.get(view, task);
+  const before = view.words[task + Task.taskLinks.word + 1]!;
+  return before !== 0 || Process.tasks.first(view, process) === task;
 }
 
 /** Sets bits of a task's attention word and makes it look. With Process.signals held. */

@@ -121,7 +121,7 @@ export const Process = defineRecord("process", {
   /** Stop or continue that wait(2) has not reported yet: 0, or the status word. */
   unreportedStop: u32(),
   unreportedContinue: u32(),
-  /** Set while the process is stopped by a signal: its number. */
+  /** Set while the process is stopped by a signal: its number. Its tasks learn of it as of the end (process.ts). */
   stoppedBy: u32(),
   /** 1 after SIGCONT ended a stop, until the parent has been told. */
   continued: u32(),
@@ -196,6 +196,8 @@ export const Process = defineRecord("process", {
   pidFile: ref("pid-file"),
   nextTimer: u32(),
   cpuTimers: u32(),
+  /** The task for whose execve all others end, until it is alone. */
+  executing: ref("task"),
 });
 export type Process = Ref<"process">;
 

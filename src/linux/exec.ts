@@ -38,7 +38,7 @@ import type { File } from "../kernel/file.ts";
 import { releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { dropTimersStep } from "../kernel/posix-timer.ts";
-import { endOtherTasks, keepResident, lockTree, takeLead } from "../kernel/process.ts";
+import { endExecuting, endOtherTasks, keepResident, lockTree, takeLead } from "../kernel/process.ts";
 import { setPc, setX, X } from "../kernel/registers.ts";
 import { noteWait, pathAt, WOULD_BLOCK } from "../kernel/request.ts";
 import { ACTION, SIG, SIG_DFL, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
@@ -164,8 +164,9 @@ function argumentsFor(request: ProgramRequest, files: ProgramFiles): readonly Ui
 /** Ends the other threads of the process; throws WOULD_BLOCK while there are any. The last one has its pid. */
 function awaitAlone(tx: Transaction, task: Task, process: Process): void {
   if (Process.taskCount.get(tx, process) > 1) endOthers(tx, task, process);
-  if (Task.tid.get(tx, task) === Process.pid.get(tx, process)) return;
+  endExecuting(tx, process, task);
   tx.commit();
+  if (Task.tid.get(tx, task) === Process.pid.get(tx, process)) return;
   lockTree(tx);
   takeLead(tx, task);
   tx.commit();

@@ -21,6 +21,7 @@ import {
   buildTask,
   createProcess,
   discardStep,
+  admitTask,
   enrollTask,
   kernelOf,
   lockTree,
@@ -197,7 +198,7 @@ function enrol(call: SystemCall, request: CloneRequest): number {
       const descriptor = addFile(tx, table, file, true, softLimit(call, RLIMIT.NOFILE));
       writeUser(call, request.pidFd, new Int32Array([descriptor]));
     }
-  } else if (Process.ending.get(tx, process) !== 0) throw errno.EAGAIN;
+  } else admitTask(tx, process, task, child);
   enrollTask(tx, home, child);
   const tid = Task.tid.get(tx, child);
   const registers = Task.registers.get(tx, child);
@@ -217,7 +218,7 @@ function enrol(call: SystemCall, request: CloneRequest): number {
   if ((flags & CLONE.CLONE_CHILD_CLEARTID) !== 0) Task.clearTid.set(tx, child, request.childTid);
   if ((flags & CLONE.CLONE_CHILD_SETTID) !== 0) {
     Task.setTid.set(tx, child, request.childTid);
-    Task.attention.set(tx, child, ATTENTION.BEGIN);
+    Task.attention.set(tx, child, Task.attention.get(tx, child) | ATTENTION.BEGIN);
   }
   if ((flags & CLONE.CLONE_PARENT_SETTID) !== 0) {
     writeUser(call, request.parentTid, new Uint32Array([tid]));

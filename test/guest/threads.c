@@ -310,6 +310,68 @@ static int forkThere(void *arg) {
   results[0] = waitStatus(pid);
   return 0;
 }
+/// Threads enough that one transaction of the kernel's could not tell all of them.
+#define MANY 300
+static int wait300(void *arg) {
+  __atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
+  for (;;) futex(&word, FUTEX_WAIT | PRIVATE, 0, 0, 0, 0);
+}
+static int makeMany(void) {
+  started = 0;
+  for (int i = 0; i < MANY; i++) {
+    if (clone_fn(wait300, 0, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, stackTop(8192), 0, 0, 0) < 0)
+      return 0;
+  }
+  while (started < MANY) sleepMs(1);
+  return 1;
+}
+static int manyExitGroup(void) {
+  if (!makeMany()) return 1;
+  exit_group(45);
+}
+static int manyFatal(void) {
+  if (!makeMany()) return 1;
+  for (;;) kill(getpid(), SIGTERM);
+}
+static int executing(void *arg) {
+  char *argv[] = {selfPath, "-n", "nothing", 0};
+  sleepMs(20);
+  execve(selfPath, argv, environ);
+  exit_group(46);
+}
+static int manyExec(void) {
+  if (!makeMany()) return 1;
+  struct thread t[2];
+  // Two at once: one of them ends the other.
+  startThread(&t[0], executing, 0);
+  startThread(&t[1], executing, 0);
+  for (;;) sleepMs(1000);
+}
+static int manyStop(void) {
+  if (!makeMany()) return 1;
+  kill(getpid(), SIGSTOP);
+  exit_group(47);
+}
+static void many(void) {
+  statusIs("all end by exit_group", childStatus(manyExitGroup), 45 << 8);
+  statusIs("by a signal", childStatus(manyFatal), SIGTERM);
+  int quiet[2];
+  pipe2(quiet, 0);
+  long pid = fork();
+  if (pid == 0) {
+    dup3(quiet[1], 1, 0);
+    manyExec();
+  }
+  statusIs("by an execve in one of them", waitStatus(pid), 0);
+  pid = fork();
+  if (pid == 0) exit_group(manyStop());
+  int status = 0;
+  wait4(pid, &status, WUNTRACED, 0);
+  ok("all stop", WIFSTOPPED(status));
+  kill(pid, SIGCONT);
+  statusIs("and go on", waitStatus(pid), 47 << 8);
+}
+
 static void ends(void) {
   statusIs("the first thread may end before the last", childStatus(mainLeavesFirst), 44 << 8);
   struct thread t;
@@ -321,6 +383,6 @@ static void ends(void) {
 static const struct section all[] = {
     {"clone", cloneBasics}, {"sharing", sharing},     {"tp", threadPointer},       {"wake", wake},
     {"requeue", requeue},   {"crowds", crowds}, {"numbers", numbers}, {"timeouts", timeouts},   {"processes", acrossProcesses}, {"contention", contention},
-    {"atomics", atomicOperations}, {"tree", threadTree}, {"ends", ends},
+    {"atomics", atomicOperations}, {"tree", threadTree}, {"ends", ends}, {"many", many},
 };
 SECTIONS("threads", all)

@@ -3,7 +3,7 @@
 import type { Guest, Step } from "../guest.ts";
 import { AT_FDCWD, O, scenario, type Scenario } from "./scenario.ts";
 
-const SIG = { INT: 2, KILL: 9, USR2: 12, PIPE: 13 } as const;
+const SIG = { INT: 2, KILL: 9, USR2: 12, PIPE: 13, CONT: 18, STOP: 19 } as const;
 const SIG_IGN = 1;
 const CLONE_THREAD = 0x3d_0f00;
 /** Processes in a crowd: more than two transactions signal (batchAfter in kernel/process.ts). */
@@ -26,20 +26,29 @@ function* reap(g: Guest): Step {
   for (let i = 0; i < CROWD; i++) yield* g.ok("wait4", -1, 0, 0, 0);
 }
 
+/** Threads that run `program` and end. */
+function* threads(g: Guest, count: number, program: (own: Guest) => Step): Step {
+  for (let i = 0; i < count; i++) {
+    const word = g.bytes(16);
+    yield* g.clone(
+      CLONE_THREAD,
+      function* (own) {
+        yield* program(own);
+        yield* own.ok("exit", 0);
+      },
+      g.bytes(1024) + 1024,
+      word,
+      0x1000,
+      word + 8,
+    );
+  }
+}
+
 /** A thread that makes one call and ends. */
 function* thread(g: Guest, call: string, ...args: readonly number[]): Step {
-  const word = g.bytes(16);
-  yield* g.clone(
-    CLONE_THREAD,
-    function* (own) {
-      yield* own.call(call, ...args);
-      yield* own.ok("exit", 0);
-    },
-    g.bytes(1024) + 1024,
-    word,
-    0x1000,
-    word + 8,
-  );
+  yield* threads(g, 1, function* (own) {
+    yield* own.call(call, ...args);
+  });
 }
 
 export const crowds: readonly Scenario[] = [
@@ -151,5 +160,47 @@ export const crowds: readonly Scenario[] = [
     yield* g.ok("fcntl", b, F.SETLK, yield* lock(2, 0, 1));
     yield* g.ok("wait4", -1, 0, 0, 0);
     yield* g.ok("close", b);
+  }),
+  scenario("crowds/threads that end together", function* (g) {
+    yield* g.setUp();
+    const path = yield* g.put("/bin/hello");
+    const argv = yield* g.put([path, 0]);
+    const ends: readonly ((own: Guest) => Step)[] = [
+      function* (own) {
+        yield* own.ok("exit_group", 3);
+      },
+      function* (own) {
+        yield* own.ok("kill", yield* own.ok("getpid"), SIG.KILL);
+      },
+      function* (own) {
+        // Stopped as one, and going on as one.
+        yield* own.ok("kill", yield* own.ok("getpid"), SIG.STOP);
+        yield* own.ok("exit_group", 4);
+      },
+      function* (own) {
+        // The first of two that execute wins; its thread is the process then.
+        yield* threads(own, 2, function* (one) {
+          yield* one.call("execve", path, argv, 0);
+          yield* one.ok("exit_group", 0);
+        });
+        yield* own.ok("rt_sigsuspend", yield* own.put([0]), 8);
+      },
+    ];
+    for (const end of ends) {
+      const pid = yield* g.fork(function* (child) {
+        const polls = yield* child.put(Array.from({ length: 20 }, () => 0x1_0000_0000));
+        yield* threads(child, 12, function* (one) {
+          // One that waits for more than one step takes off.
+          yield* one.call("ppoll", polls, 20, 0, 0, 8);
+        });
+        yield* child.ok("sched_yield");
+        yield* end(child);
+      });
+      const status = g.bytes(16);
+      yield* g.ok("wait4", pid, status, 2, 0);
+      if (((yield* g.word(status)) & 0xff) !== 0x7f) continue;
+      yield* g.ok("kill", pid, SIG.CONT);
+      yield* g.ok("wait4", pid, status, 0, 0);
+    }
   }),
 ];
