@@ -531,6 +531,34 @@ static void mergedLocks(void) {
   waitStatus(-1);
 }
 
+/// Many locks on one file, of several owners, that end by unlocking, closing, and the end of a process.
+static void manyLocks(void) {
+  long a = open("ml", O_RDWR | O_CREAT, 0644);
+  volatile int *done = shared(4096);
+  for (int n = 0; n < 4; n++) {
+    if (fork() != 0) continue;
+    int good = 0;
+    long own = open("ml", O_RDWR, 0);
+    for (int i = 0; i < 150; i++) good += lockOf(own, F_SETLK, F_RDLCK, i * 4 + n, 1) == 0;
+    __atomic_add_fetch(&done[0], good, __ATOMIC_SEQ_CST);
+    done[1 + n] = 1;
+    while (done[9] == 0) sleepMs(1);
+    int freed = 1;
+    if (n == 0) freed = lockOf(own, F_SETLK, F_UNLCK, 0, 0) == 0;
+    if (n == 1) freed = close(own) == 0;
+    if (n == 2) freed = lockOf(own, F_SETLK, F_WRLCK, 2, 1) == 0;
+    exit_group(freed ? 0 : 1);
+  }
+  for (int n = 0; n < 4; n++) waitFor(&done[1 + n]);
+  eq("each has its own", done[0], 600);
+  errIs("they are in the way", lockOf(a, F_SETLK, F_WRLCK, 301, 1), EAGAIN);
+  done[9] = 1;
+  int bad = 0;
+  for (int n = 0; n < 4; n++) bad += waitStatus(-1) != 0;
+  eq("all can be given up", bad, 0);
+  eq("and none is left", lockOf(a, F_SETLK, F_WRLCK, 0, 0), 0);
+}
+
 /// Two processes that wait for each other's locks, and three in a ring.
 static void circles(void) {
   for (int n = 2; n <= 3; n++) {
@@ -571,6 +599,6 @@ static void circles(void) {
 static const struct section all[] = {
     {"open", opening},   {"offsets", offsets},   {"holes", holes},           {"link", linking},   {"rename", renaming},
     {"symlink", symlinks}, {"directories", directories}, {"status", status}, {"descriptors", descriptors}, {"locks", locks},
-    {"owned", ownedLocks}, {"merged", mergedLocks}, {"circles", circles},
+    {"owned", ownedLocks}, {"merged", mergedLocks}, {"many", manyLocks}, {"circles", circles},
 };
 SECTIONS("files", all)

@@ -24,8 +24,12 @@ const KIND = { RECORD: 0, FLOCK: 1 } as const;
 const TYPE = { READ: 0, WRITE: 1, UNLOCK: 2 } as const;
 /** "To the end of the file, however long it grows." */
 export const LOCK_END: number = 2 ** 52;
-/** Record locks that one file may have. */
-const LOCKS_MAX = 256;
+/**
+ * Record locks that one owner may have on a file, so that one transaction can free them all (rule R3), and locks that a
+ * file may have, which bounds the walk along its list. Only what adds a lock meets the bounds: giving up never fails.
+ */
+const OWN_LOCKS_MAX = 200;
+const LOCKS_MAX = 4096;
 
 const FLOCK = { SHARED: 1, EXCLUSIVE: 2, NONBLOCK: 4, UNLOCK: 8 } as const;
 
@@ -152,12 +156,16 @@ export function setRecordLock(
       return other;
     }
   }
-  cutOut(tx, inode, owner, range.start, range.end);
-  if (type === TYPE.UNLOCK) return 0;
+  const left = cutOut(tx, inode, owner, range.start, range.end);
+  if (type === TYPE.UNLOCK) {
+    if (left.splits) needRoom(left);
+    return 0;
+  }
   if (owner === file && File.ownsLocks.get(tx, file) === 0) {
     File.lock.acquire(tx, file);
     File.ownsLocks.set(tx, file, 1);
   }
+  needRoom(left);
   const { start: from, end } = absorb(tx, inode, owner, type, range);
   addLock(tx, inode, KIND.RECORD, type, owner, pid, from, end);
   return 0;
@@ -183,13 +191,28 @@ function absorb(
   return { start, end };
 }
 
+/** What is left after a range has been cut out. */
+interface Left {
+  /** Locks of the file, and record locks of the owner among them, before anything is added. */
+  readonly all: number;
+  readonly own: number;
+  /** Whether a lock has become two. */
+  readonly splits: boolean;
+}
+
+function needRoom({ all, own }: Left): void {
+  if (own >= OWN_LOCKS_MAX || all >= LOCKS_MAX) throw errno.ENOLCK;
+}
+
 /** Takes a range out of the owner's record locks; those that reach beyond it on both sides become two. */
-function cutOut(tx: Transaction, inode: Inode, owner: number, start: number, end: number): void {
-  let count = 0;
+function cutOut(tx: Transaction, inode: Inode, owner: number, start: number, end: number): Left {
+  let [all, own] = [0, 0];
   let changed = false;
+  let splits = false;
   for (const lock of each(tx, Inode.locks, inode, FileLock.links)) {
-    count++;
+    all++;
     if (FileLock.kind.get(tx, lock) !== KIND.RECORD || FileLock.owner.get(tx, lock) !== owner) continue;
+    own++;
     const first = FileLock.start.get(tx, lock);
     const last = FileLock.end.get(tx, lock);
     if (last < start || first > end) continue;
@@ -199,12 +222,17 @@ function cutOut(tx: Transaction, inode: Inode, owner: number, start: number, end
     if (first < start && last > end) {
       FileLock.end.set(tx, lock, start - 1);
       addLock(tx, inode, KIND.RECORD, type, owner, pid, end + 1, last);
+      splits = true;
     } else if (first < start) FileLock.end.set(tx, lock, start - 1);
     else if (last > end) FileLock.start.set(tx, lock, end + 1);
-    else removeLock(tx, inode, lock);
+    else {
+      removeLock(tx, inode, lock);
+      all--;
+      own--;
+    }
   }
-  if (count >= LOCKS_MAX) throw errno.ENOLCK;
   if (changed) signalCondition(tx, Inode.lockReleased.at(inode));
+  return { all, own, splits };
 }
 
 export function testRecordLock(
