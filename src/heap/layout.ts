@@ -27,6 +27,8 @@
  *     +152 keepsAnswers 1 while the request is a series that needs the host's answers again in each attempt
  *     +153 redoCursor   how far the redo list's first item has come, for items done in parts; 0 before each
  *     +154 tableSeen    1 + closings of the shared descriptor table as the request found it; 0: it shares none
+ *     +155 redoFiled    while the first item is done in parts: how many items stood in the list before its first part
+ *     +156 partCursor   as redoCursor, for an item that a part of the first one has filed
  *     +6   deadline     (two words) when the wait that the request asks for is to end; see kernel/wait.ts
  *     +8   main log:    logCount, lockCount, then LOCKS_MAX pairs (word of the lock, rank)
  *     +80  system log:  the same, for the short system transactions inside the main one
@@ -157,6 +159,8 @@ export const SLOT = {
   keepsAnswers: 152,
   redoCursor: 153,
   tableSeen: 154,
+  redoFiled: 155,
+  partCursor: 156,
   deadline: 6,
   main: 8,
   system: 80,
@@ -194,6 +198,7 @@ export const REDO = {
   hostCall: 15,
   unwatch: 16,
   conform: 17,
+  losers: 18,
 } as const;
 export type RedoKind = (typeof REDO)[keyof typeof REDO];
 

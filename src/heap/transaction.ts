@@ -248,14 +248,22 @@ export class Transaction extends HeapView {
 
   /**
    * Does what the redo list of a committed transaction still holds, first in, first out. A step may file
-   * further steps.
+   * further steps. What a part of a step has filed is done before its next part, so that a step of many parts does not
+   * fill the list; what stood in the list before waits until the step is done.
    */
   settle(): void {
     const w = this.words;
     const countAt = this.slotAt + SLOT.redoCount;
     const headAt = this.slotAt + SLOT.redoHead;
+    const filedAt = this.slotAt + SLOT.redoFiled;
     while (w[countAt] !== 0) {
+      const before = w[filedAt]!;
+      if (before !== 0 && w[countAt]! > before) {
+        this.#settleFiled(before);
+        continue;
+      }
       const head = w[headAt]!;
+      const count = w[countAt]!;
       const item = this.slotAt + SLOT.redo + (head << 1);
       this.beginSystem();
       const done = this.host.redo(this, w[item]! as RedoKind, w[item + 1]!);
@@ -263,8 +271,34 @@ export class Transaction extends HeapView {
         this.store(headAt, (head + 1) & (REDO_MAX - 1));
         this.store(countAt, w[countAt]! - 1);
       }
+      const parts = done ? 0 : before || count;
+      if (before !== parts) this.store(filedAt, parts);
       this.endSystem();
     }
+  }
+
+  /** Does the first item that a part of the list's first one has filed; it stands `index` behind that. */
+  #settleFiled(index: number): void {
+    const w = this.words;
+    const at = (i: number): number =>
+      this.slotAt + SLOT.redo + (((w[this.slotAt + SLOT.redoHead]! + i) & (REDO_MAX - 1)) << 1);
+    this.beginSystem();
+    if (this.host.redo(this, w[at(index)]! as RedoKind, w[at(index) + 1]!)) {
+      const last = w[this.slotAt + SLOT.redoCount]! - 1;
+      for (let i = index; i < last; i++) {
+        this.store(at(i), w[at(i + 1)]!);
+        this.store(at(i) + 1, w[at(i + 1) + 1]!);
+      }
+      this.store(this.slotAt + SLOT.redoCount, last);
+    }
+    this.endSystem();
+  }
+
+  /** Where a step that is done in parts notes how far it has come: 0 at its beginning, and to be 0 at its end. */
+  get redoCursorAt(): HeapAddr {
+    const before = this.words[this.slotAt + SLOT.redoFiled]!;
+    const isFiled = before !== 0 && this.words[this.slotAt + SLOT.redoCount]! > before;
+    return this.slotAt + (isFiled ? SLOT.partCursor : SLOT.redoCursor);
   }
 
   // Ends.

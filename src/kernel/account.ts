@@ -1,11 +1,11 @@
 /**
  * What users are charged for across their processes: queued signals and POSIX timers, which together RLIMIT_SIGPENDING
- * bounds. A user has a record from the first charge to the last credit, on the list of a bucket.
+ * bounds, and what a server bounds by itself ({@link chargeFor}). A user has a record from the first charge to the last credit, on the list of a bucket.
  *
  *     root "accounts": lock (rank "account"), then BUCKETS words: the first user of each bucket
  *
  * Invariants
- *   U1  A user's record is on the list of its bucket, and its charge is not 0.
+ *   U1  A user's record is on the list of its bucket, and one of its charges is not 0.
  *   U2  A user's charge is the number of queued signals and timers that say so.
  */
 
@@ -20,12 +20,15 @@ import { Limits, Process, QueuedSignal, Timer } from "./task.ts";
 const BUCKETS = 32;
 const RLIMIT_SIGPENDING = 11;
 
-const User = defineRecord("user", {
+export const User = defineRecord("user", {
   uid: u32(),
   charge: u32(),
   after: u32(),
+  /** Of inotify: instances and watches. */
+  instances: u32(),
+  watches: u32(),
 });
-type User = Ref<"user">;
+export type User = Ref<"user">;
 
 /** Places the buckets. At boot. */
 export function placeAccounts(view: HeapView): void {
@@ -59,35 +62,54 @@ function signalLimit(view: HeapView, process: Process): number {
  * of the process does not allow it. `always`: the limit does not matter.
  */
 export function chargeUser(tx: Transaction, process: Process, always: boolean): number {
-  const uid = Process.uid.get(tx, process);
+  const limit = always ? Number.POSITIVE_INFINITY : signalLimit(tx, process);
+  return chargeFor(tx, Process.uid.get(tx, process), "charge", limit);
+}
+
+/** What users are charged for. */
+type Charge = "charge" | "instances" | "watches";
+
+/** Charges user `uid` for one more of something; what to note for {@link creditFor}, or 0 if it has `limit` of them. */
+export function chargeFor(tx: Transaction, uid: number, what: Charge, limit: number): number {
   const bucket = bucketOf(tx, uid);
   tx.lock(tx.root("accounts"), LOCK_RANK.account);
   let user = findUser(tx, uid);
-  const charge = user === 0 ? 0 : User.charge.get(tx, user);
-  if (!always && charge >= signalLimit(tx, process)) return 0;
+  const charge = user === 0 ? 0 : User[what].get(tx, user);
+  if (charge >= limit) return 0;
   if (user === 0) {
     user = User.allocate(tx);
     User.uid.init(tx, user, uid);
     User.after.init(tx, user, tx.words[bucket]!);
     tx.store(bucket, user);
   }
-  User.charge.set(tx, user, charge + 1);
+  User[what].set(tx, user, charge + 1);
   return user;
 }
 
 /** Takes back a charge: `account` is what {@link chargeUser} gave, 0 for nothing. */
 export function creditUser(tx: Transaction, account: number): void {
+  creditFor(tx, account, "charge");
+}
+
+/** Takes back a charge of {@link chargeFor}. */
+export function creditFor(tx: Transaction, account: number, what: Charge): void {
   if (account === 0) return;
   const user = account as User;
   tx.lock(tx.root("accounts"), LOCK_RANK.account);
-  const charge = User.charge.get(tx, user) - 1;
-  assert(charge >= 0, "a user was credited twice");
-  User.charge.set(tx, user, charge);
-  if (charge > 0) return;
+  User[what].add(tx, user, -1);
+  if (isCharged(tx, user)) return;
   let at = bucketOf(tx, User.uid.get(tx, user));
   while (tx.words[at] !== user) at = tx.words[at]! + User.after.word;
   tx.store(at, User.after.get(tx, user));
   User.free(tx, user);
+}
+
+function isCharged(view: HeapView, user: User): boolean {
+  return (
+    User.charge.get(view, user) !== 0 ||
+    User.instances.get(view, user) !== 0 ||
+    User.watches.get(view, user) !== 0
+  );
 }
 
 /** Signals and timers that the user of `process` is charged for: SigQ in /proc/PID/status. */
@@ -111,7 +133,7 @@ registerInvariant({
       ) {
         listed.add(user);
         if (User.uid.get(view, user) % BUCKETS !== i) report(`user ${user} is in bucket ${i}`);
-        if (User.charge.get(view, user) === 0) report(`user ${user} is charged for nothing`);
+        if (!isCharged(view, user)) report(`user ${user} is charged for nothing`);
       }
       if (user !== 0) report(`the list of bucket ${i} leads to ${user}, seen before or not live`);
     }

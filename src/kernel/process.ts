@@ -12,7 +12,7 @@
 import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import { type HeapView, placeRoot } from "../heap/heap.ts";
-import { REDO, SLOT } from "../heap/layout.ts";
+import { REDO } from "../heap/layout.ts";
 import { append, each, remove } from "../heap/list.ts";
 import { none, type Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
@@ -571,7 +571,7 @@ export function signalGroupLater(tx: Transaction, group: number, signal: number)
 
 registerRedo(REDO.group, (tx, value) => {
   lockTree(tx);
-  const cursorAt = tx.slotAt + SLOT.redoCursor;
+  const cursorAt = tx.redoCursorAt;
   const isMember = (process: Process): boolean =>
     Process.group.get(tx, process) === value >>> 6 && Process.tasks.first(tx, process) !== 0;
   const { processes, next } = batchAfter(tx, tx.words[cursorAt]! >>> 0, isMember);

@@ -24,9 +24,8 @@ import { assert } from "../base/assert.ts";
 import { errno } from "../base/errno.ts";
 import type { RecordName } from "../base/record-ids.ts";
 import type { HeapView } from "../heap/heap.ts";
-import { redoFree } from "../heap/allocator.ts";
 import { liveRecords, registerInvariant } from "../heap/check.ts";
-import { REDO, SLOT } from "../heap/layout.ts";
+import { REDO } from "../heap/layout.ts";
 import { each, append, next, remove } from "../heap/list.ts";
 import { type ListField, none, type Ref } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
@@ -334,8 +333,7 @@ function dropRecord<N extends RecordName>(
     timerSignals?.taken(tx, process, record, told);
   }
   creditUser(tx, QueuedSignal.account.get(tx, record));
-  if (tx.inSystem) redoFree(tx, record);
-  else QueuedSignal.free(tx, record);
+  QueuedSignal.free(tx, record);
 }
 
 /** Records that one step of {@link dropQueueStep} drops. */
@@ -392,7 +390,7 @@ function discard(tx: Transaction, process: Process, bits: number): void {
  * Records that are discarded at once, so that log and redo list have room, also for a batch of processes in one redo
  * step; the others are taken and ignored one by one.
  */
-const DISCARD_MAX = { request: 100, redo: 40 } as const;
+const DISCARD_MAX = { request: 100, redo: 20 } as const;
 
 /** Takes the signals in `bits` (of word `word`) off everything that is pending. */
 function discardWord(tx: Transaction, process: Process, word: number, bits: number): void {
@@ -476,7 +474,7 @@ registerRedo(REDO.conform, (tx, value) => {
   if (!Process.isLive(tx, process)) return true;
   Process.signals.acquire(tx, process);
   // The cursor is a task: those before it conform. If it has left the process meanwhile, the walk begins anew.
-  const cursorAt = tx.slotAt + SLOT.redoCursor;
+  const cursorAt = tx.redoCursorAt;
   let task = tx.words[cursorAt]! as Task;
   if (!Task.isLive(tx, task) || Task.process.get(tx, task) !== process || !isEnrolled(tx, task))
     task = Process.tasks.first(tx, process);

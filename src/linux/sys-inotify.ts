@@ -4,6 +4,7 @@ import { errno } from "../base/errno.ts";
 import type { SystemCall } from "../kernel/call.ts";
 import { addFile, getFile, lockFiles } from "../kernel/descriptors.ts";
 import { IN, IN_EVENTS } from "../servers/vfs/inotify.ts";
+import { Process } from "../kernel/task.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 import { AT_FDCWD, O } from "./abi-file.ts";
 import { placeOf } from "./paths.ts";
@@ -25,7 +26,7 @@ function init(call: SystemCall): number {
   const flags = call.uint(0);
   call.refuseUnknown(flags, O.CLOEXEC | O.NONBLOCK);
   const table = lockFiles(call.tx, call.task);
-  const file = vfs.openInotify(call.tx, flags & O.NONBLOCK);
+  const file = vfs.openInotify(call.tx, flags & O.NONBLOCK, Process.uid.get(call.tx, call.process));
   return addFile(call.tx, table, file, (flags & O.CLOEXEC) !== 0, descriptorLimit(call));
 }
 

@@ -346,8 +346,68 @@ static void reading(void) {
   eqStr("its link", link, "anon_inode:inotify");
 }
 
+/// More readers of one object than one operation tells: each hears something, and the operations do not fail.
+#define READERS 60
+static void crowds(void) {
+  static int readers[READERS];
+  mkdir("cr", 0755);
+  touch("cr/f");
+  int good = 1;
+  for (int i = 0; i < READERS; i++) {
+    readers[i] = (int)SYS(inotify_init1, NONBLOCK);
+    good &= SYS(inotify_add_watch, readers[i], "cr", IN_ALL_EVENTS) > 0;
+    good &= SYS(inotify_add_watch, readers[i], "cr/f", IN_ALL_EVENTS | (i % 2 ? IN_ONESHOT : 0)) > 0;
+  }
+  ok("sixty readers", good);
+  long f = open("cr/f", O_RDWR, 0);
+  ok("open", f >= 0);
+  eq("write", write(f, "x", 1), 1);
+  eq("close", close(f), 0);
+  touch("cr/g");
+  eq("rename over another", rename("cr/g", "cr/f"), 0);
+  eq("unlink", unlink("cr/f"), 0);
+  int heard = 0;
+  for (int i = 0; i < READERS; i++) heard += read(readers[i], buffer, sizeof buffer) > 0;
+  eq("each has heard something", heard, READERS);
+  for (int i = 0; i < READERS - 1; i++) close(readers[i]);
+  eq("and the last goes on", SYS(inotify_add_watch, readers[READERS - 1], "cr", IN_CREATE), 1);
+  touch("cr/h");
+  eq("to hear", read(readers[READERS - 1], buffer, sizeof buffer), 32);
+  close(readers[READERS - 1]);
+}
+
+/// More watches than one step ends, and more instances than a user may have.
+static void numbers(void) {
+  mkdir("nu", 0755);
+  start();
+  char path[32];
+  int good = 0;
+  for (int i = 0; i < 600; i++) {
+    format(path, sizeof path, "nu/%d", i);
+    touch(path);
+    good += SYS(inotify_add_watch, fd, path, IN_ALL_EVENTS) == i + 1;
+  }
+  eq("watches", good, 600);
+  for (int i = 0; i < 600; i++) {
+    format(path, sizeof path, "nu/%d", i);
+    chmod(path, 0600);
+  }
+  eq("an end with all of them", close(fd), 0);
+  static int made[5000];
+  struct rlimit l = {4096, 4096};
+  setrlimit(RLIMIT_NOFILE, &l);
+  int n = 0;
+  long r;
+  while ((r = SYS(inotify_init1, 0)) >= 0 && n < 5000) made[n++] = (int)r;
+  errIs("too many instances", r, EMFILE);
+  // A hundred and twenty-eight, less what others of the user have.
+  ok("a user's share", n > 20 && n <= 128);
+  for (int i = 0; i < n; i++) close(made[i]);
+  ok("given back", start() >= 0);
+}
+
 static const struct section all[] = {
     {"making", making}, {"contents", contents}, {"names", names},
-    {"selves", selves}, {"masks", masks},       {"reading", reading},
+    {"selves", selves}, {"masks", masks},       {"reading", reading}, {"crowds", crowds}, {"numbers", numbers},
 };
 SECTIONS("inotify", all)

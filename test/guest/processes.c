@@ -322,9 +322,30 @@ static void mixed(void) {
 static void nothing(void) {}
 static void pauseBriefly(void) { sleepMs(400); }
 
+/// A process ends that has not waited for its children: more than one step's list has room for.
+static int leaveMany(void) {
+  int ready[2];
+  char c;
+  pipe2(ready, 0);
+  for (int i = 0; i < 300; i++) {
+    long pid = fork();
+    if (pid < 0) return 2;
+    if (pid == 0) exit_group(0);
+  }
+  close(ready[1]);
+  // The children's ends of the pipe close with them.
+  while (read(ready[0], &c, 1) > 0) continue;
+  return 0;
+}
+static void zombies(void) {
+  statusIs("with three hundred zombies", childStatus(leaveMany), 0);
+  statusIs("and again", childStatus(leaveMany), 0);
+}
+
 static const struct section all[] = {
     {"storm", storm}, {"tree", tree},         {"vfork", shareUntilExec}, {"spawn", spawn},       {"wait", waitForms},
     {"orphans", orphans}, {"groups", groups}, {"crowd", crowd}, {"identity", identity},    {"mixed", mixed},
+    {"zombies", zombies},
 };
 static const struct section helpers[] = {{"nothing", nothing}, {"pause", pauseBriefly}};
 int main(int argc, char **argv) {

@@ -75,4 +75,23 @@ export const watches: readonly Scenario[] = [
     yield* g.ok("close", notify);
     yield* g.ok("close", poll);
   }),
+  scenario("watches/more readers than one operation tells", function* (g) {
+    yield* g.setUp();
+    const buffer = g.bytes(4096);
+    const [directory, file] = [yield* g.put("/c"), yield* g.put("/c/f")];
+    yield* g.ok("mkdirat", AT_FDCWD, directory, 0o755);
+    yield* g.ok("mknodat", AT_FDCWD, file, 0o100644, 0);
+    const readers: number[] = [];
+    for (let i = 0; i < 34; i++) {
+      const reader = yield* g.ok("inotify_init1", NONBLOCK);
+      yield* g.ok("inotify_add_watch", reader, file, IN.ALL);
+      readers.push(reader);
+    }
+    yield* g.ok("inotify_add_watch", readers[0]!, directory, IN.ALL | IN.ONESHOT);
+    yield* g.ok("truncate", file, 10);
+    yield* g.ok("read", readers[33]!, buffer, 4096);
+    yield* g.ok("unlinkat", AT_FDCWD, file, 0);
+    for (const reader of readers) yield* g.ok("read", reader, buffer, 4096);
+    for (const reader of readers) yield* g.ok("close", reader);
+  }),
 ];

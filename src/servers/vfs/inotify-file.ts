@@ -24,9 +24,9 @@ import { pathBytes, Walk } from "./walk.ts";
 
 const INOTIFY = FILE_KINDS.indexOf("inotify");
 
-/** inotify_init1(2): a new instance's file with `flags` (O_NONBLOCK). */
-export function openInotify(tx: Transaction, flags: number): File {
-  return createFile(tx, "inotify", createInotify(tx), flags);
+/** inotify_init1(2): a new instance's file with `flags` (O_NONBLOCK), charged to user `uid`. */
+export function openInotify(tx: Transaction, flags: number, uid: number): File {
+  return createFile(tx, "inotify", createInotify(tx, uid), flags);
 }
 
 /** The instance of a file; EINVAL if it is none. */

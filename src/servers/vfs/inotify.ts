@@ -9,6 +9,12 @@
  * tell it where their other locks rank before it, in the transaction of the change; it commits or vanishes with it.
  * Without a single watch on the machine (VfsState.watches) nothing of this happens, and nothing is locked.
  *
+ * An operation tells at most TOLD_MAX events, since its log, its redo list and the ring of a stock are bounded. Instances
+ * beyond lose theirs, and get IN_Q_OVERFLOW in its place by a redo step, as they do when their queue is full. Events that
+ * wait are bounded for the machine, too: when they are many, each queue may hold few.
+ *
+ * Instances and watches are charged to the user who made the instance (account.ts).
+ *
  * The end of a file's last name comes in a redo step, which must not allocate. So a watch keeps the notices of its
  * own end in reserve (IN_DELETE_SELF, IN_IGNORED), and an instance that of its overflow.
  *
@@ -19,6 +25,8 @@
  *       its two notices in reserve.
  *   N2  A notice is on one queue once, or in reserve once; an instance counts the notices of its queue and their bytes.
  *   N3  An instance belongs to one open file.
+ *   N4  An instance is on the list of losers if and only if it says so; the machine counts the notices of all queues.
+ *   N5  Users are charged for their instances and those's watches.
  *
  * Rejected: *a lock for each instance*: an event of a rename concerns several, in whatever order their addresses have.
  * *Telling events in redo steps*: they would come after the call returned to nobody's harm, but what they name may be
@@ -28,12 +36,15 @@
 import { errno } from "../../base/errno.ts";
 import { redoFree } from "../../heap/allocator.ts";
 import type { HeapView } from "../../heap/heap.ts";
+import { REDO } from "../../heap/layout.ts";
 import { append, each, remove } from "../../heap/list.ts";
 import { bytes, condition, defineRecord, link, list, none, ref, type Ref, u32 } from "../../heap/record.ts";
 import type { Transaction } from "../../heap/transaction.ts";
+import { chargeFor, creditFor, User } from "../../kernel/account.ts";
 import { hasWaiters, signalCondition } from "../../kernel/condition.ts";
 import { POLL } from "../../kernel/file.ts";
 import { bytesToSegments, noteWait, waitFor } from "../../kernel/request.ts";
+import { registerRedo } from "../../kernel/thread.ts";
 import { dropAfterCommit, registerDrop } from "../server.ts";
 import { NAME_MAX, type NameBytes, sameName } from "./names.ts";
 import { Inode, VfsState } from "./records.ts";
@@ -69,9 +80,18 @@ const KEPT: number = IN_EVENTS | IN.EXCL_UNLINK | IN.ONESHOT;
 
 /** Events that may wait in one queue; the next one is IN_Q_OVERFLOW (max_queued_events). */
 export const QUEUE_MAX = 16384;
-/** Watches that one instance, and one inode, may have: what an event may concern in one transaction. */
-const WATCHES_MAX = 8192;
+/** Events that may wait in all queues before each may hold QUEUE_SHARE only. */
+const NOTICES_MANY = 32768;
+const QUEUE_SHARE = 128;
+/** Instances and watches that a user may have (max_user_instances, max_user_watches). */
+const USER_INSTANCES_MAX = 128;
+const USER_WATCHES_MAX = 8192;
+/** Watches that one inode may have. */
 const WATCHERS_MAX = 64;
+/** Events that one transaction tells, and watches that it ends. */
+const TOLD_MAX = 24;
+/** Instances that one step tells of their loss. */
+const LOSERS_STEP = 8;
 /** Events that one read gives at most, so that its log stays bounded. */
 const READ_STEP = 64;
 /** Things that one step of the end of an instance gives up. */
@@ -100,6 +120,11 @@ export const Inotify = defineRecord("inotify", {
   watches: list("watch"),
   watchCount: u32(),
   lastWd: u32(),
+  /** Who is charged for it (account.ts). */
+  account: u32(),
+  /** 1 while it is on the list of those that have lost an event. */
+  loses: u32(),
+  loserLinks: link(),
 });
 export type Inotify = Ref<"inotify">;
 
@@ -113,19 +138,31 @@ export const Watch = defineRecord("watch", {
   inodeLinks: link(),
   deleted: ref("notice"),
   ignored: ref("notice"),
+  /** Who was charged for it, once it is on no list. */
+  account: u32(),
 });
 export type Watch = Ref<"watch">;
 
 /** Whether there is any watch. Without a lock: who adds the first one at this moment misses what happens now. */
 export const isWatching = (tx: Transaction): boolean => VfsState.watches.get(tx, stateOf(tx)) !== 0;
 
+/** What has been told since the lock was taken, by this thread, which alone tells anything while it is held. */
+let told = 0;
+
 export function lockNotifying(tx: Transaction): void {
-  VfsState.notifying.acquire(tx, stateOf(tx));
+  const state = stateOf(tx);
+  if (VfsState.notifying.heldBy(tx, state)) return;
+  VfsState.notifying.acquire(tx, state);
+  told = 0;
 }
 
-export function createInotify(tx: Transaction): number {
+/** A new instance of user `uid`. Throws EMFILE if that has too many. */
+export function createInotify(tx: Transaction, uid: number): number {
   const instance = Inotify.allocate(tx);
   Inotify.overflow.init(tx, instance, Notice.allocate(tx));
+  const account = chargeFor(tx, uid, "instances", USER_INSTANCES_MAX);
+  if (account === 0) throw errno.EMFILE;
+  Inotify.account.init(tx, instance, account);
   return instance;
 }
 
@@ -142,7 +179,9 @@ export function watchInode(tx: Transaction, instance: Inotify, inode: Inode, mas
     return Watch.wd.get(tx, watch);
   }
   const count = Inotify.watchCount.get(tx, instance);
-  if (watchers >= WATCHERS_MAX || count >= WATCHES_MAX) throw errno.ENOSPC;
+  if (watchers >= WATCHERS_MAX) throw errno.ENOSPC;
+  const uid = User.uid.get(tx, Inotify.account.get(tx, instance) as User);
+  if (chargeFor(tx, uid, "watches", USER_WATCHES_MAX) === 0) throw errno.ENOSPC;
   const watch = Watch.allocate(tx);
   const wd = Inotify.lastWd.get(tx, instance) + 1;
   Inotify.lastWd.set(tx, instance, wd);
@@ -171,11 +210,6 @@ export function unwatchInode(tx: Transaction, instance: Inotify, wd: number): vo
   throw errno.EINVAL;
 }
 
-function freeNotice(tx: Transaction, notice: Notice): void {
-  if (tx.inSystem) redoFree(tx, notice);
-  else Notice.free(tx, notice);
-}
-
 /** A watch is over: the reader is told. */
 function endWatch(tx: Transaction, watch: Watch): void {
   const ignored = Watch.ignored.get(tx, watch);
@@ -185,22 +219,29 @@ function endWatch(tx: Transaction, watch: Watch): void {
   forgetWatch(tx, watch);
 }
 
-/** Frees a watch and what it has in reserve; its reference to the inode ends after the commit. */
+/** Takes a watch off its lists. What it has in reserve, its reference and its charge end after the commit. */
 function forgetWatch(tx: Transaction, watch: Watch): void {
   const instance = Watch.instance.get(tx, watch);
-  const inode = Watch.inode.get(tx, watch);
   remove(tx, Inotify.watches, instance, Watch.links, watch);
-  remove(tx, Inode.watches, inode, Watch.inodeLinks, watch);
-  for (const reserve of [Watch.deleted, Watch.ignored]) {
-    const notice = reserve.get(tx, watch);
-    if (notice !== 0) freeNotice(tx, notice);
-  }
+  remove(tx, Inode.watches, Watch.inode.get(tx, watch), Watch.inodeLinks, watch);
   Inotify.watchCount.add(tx, instance, -1);
   VfsState.watches.add(tx, stateOf(tx), -1);
-  if (tx.inSystem) redoFree(tx, watch);
-  else Watch.free(tx, watch);
-  dropAfterCommit(tx, inode);
+  // The instance may be gone by then.
+  Watch.account.set(tx, watch, Inotify.account.get(tx, instance));
+  dropAfterCommit(tx, watch);
 }
+
+registerDrop("watch", (tx, watch) => {
+  // First: what frees may take the allocator's lock.
+  creditFor(tx, Watch.account.get(tx, watch), "watches");
+  dropAfterCommit(tx, Watch.inode.get(tx, watch));
+  for (const reserve of [Watch.deleted, Watch.ignored]) {
+    const notice = reserve.get(tx, watch);
+    if (notice !== 0) redoFree(tx, notice);
+  }
+  redoFree(tx, watch);
+  return true;
+});
 
 function fill(tx: Transaction, notice: Notice, wd: number, mask: number, cookie: number): void {
   Notice.wd.set(tx, notice, wd);
@@ -218,6 +259,7 @@ function enqueue(tx: Transaction, instance: Inotify, notice: Notice): void {
   append(tx, Inotify.queue, instance, Notice.links, notice);
   Inotify.count.add(tx, instance, 1);
   Inotify.bytes.add(tx, instance, bytesOf(tx, notice));
+  VfsState.notices.add(tx, stateOf(tx), 1);
   signalCondition(tx, Inotify.readable.at(instance));
 }
 
@@ -236,6 +278,23 @@ function repeatsLast(
   return name === undefined || sameName(Notice.name.window(tx, last), name);
 }
 
+/** Events that may wait in one queue now. */
+function queueMax(view: HeapView): number {
+  return VfsState.notices.get(view, stateOf(view)) < NOTICES_MANY ? QUEUE_MAX : QUEUE_SHARE;
+}
+
+/** A notice for one more event; none if there is no room for it. */
+function noticeFor(tx: Transaction, instance: Inotify): Notice {
+  if (Inotify.count.get(tx, instance) >= queueMax(tx)) return none();
+  try {
+    return Notice.allocate(tx);
+  } catch (error) {
+    if (error !== errno.ENOMEM) throw error;
+    return none();
+  }
+}
+
+/** False if the instance loses the event. */
 function tell(
   tx: Transaction,
   instance: Inotify,
@@ -243,21 +302,16 @@ function tell(
   mask: number,
   cookie: number,
   name?: NameBytes,
-): void {
-  if (repeatsLast(tx, instance, wd, mask, name)) return;
-  let notice: Notice = none();
-  try {
-    if (Inotify.count.get(tx, instance) < QUEUE_MAX) notice = Notice.allocate(tx);
-  } catch (error) {
-    if (error !== errno.ENOMEM) throw error;
+): boolean {
+  if (repeatsLast(tx, instance, wd, mask, name)) return true;
+  if (told++ >= TOLD_MAX) {
+    loseEvent(tx, instance);
+    return false;
   }
+  const notice = noticeFor(tx, instance);
   if (notice === 0) {
-    const overflow = Inotify.overflow.get(tx, instance);
-    if (overflow === 0) return;
-    Inotify.overflow.set(tx, instance, none());
-    fill(tx, overflow, -1, IN.Q_OVERFLOW, 0);
-    enqueue(tx, instance, overflow);
-    return;
+    overflow(tx, instance);
+    return false;
   }
   fill(tx, notice, wd, mask, cookie);
   if (name !== undefined) {
@@ -265,7 +319,44 @@ function tell(
     Notice.name.window(tx, notice).set(name.source.subarray(name.start, name.start + name.length));
   }
   enqueue(tx, instance, notice);
+  return true;
 }
+
+/** The reader is told that it has lost events, unless that is in the queue already. */
+function overflow(tx: Transaction, instance: Inotify): void {
+  const notice = Inotify.overflow.get(tx, instance);
+  if (notice === 0) return;
+  Inotify.overflow.set(tx, instance, none());
+  fill(tx, notice, -1, IN.Q_OVERFLOW, 0);
+  enqueue(tx, instance, notice);
+}
+
+/** The same, later: the transaction has told enough. */
+function loseEvent(tx: Transaction, instance: Inotify): void {
+  if (Inotify.loses.get(tx, instance) !== 0) return;
+  const state = stateOf(tx);
+  // Whoever puts the first one on the list sees to all.
+  if (VfsState.losers.isEmpty(tx, state)) tx.afterCommit(REDO.losers, state);
+  Inotify.loses.set(tx, instance, 1);
+  append(tx, VfsState.losers, state, Inotify.loserLinks, instance);
+}
+
+function leaveLosers(tx: Transaction, instance: Inotify): void {
+  if (Inotify.loses.get(tx, instance) === 0) return;
+  Inotify.loses.set(tx, instance, 0);
+  remove(tx, VfsState.losers, stateOf(tx), Inotify.loserLinks, instance);
+}
+
+registerRedo(REDO.losers, (tx, value) => {
+  lockNotifying(tx);
+  for (let i = 0; i < LOSERS_STEP; i++) {
+    const instance = VfsState.losers.first(tx, value as VfsState);
+    if (instance === 0) return true;
+    leaveLosers(tx, instance);
+    overflow(tx, instance);
+  }
+  return false;
+});
 
 /** Tells those who watch `inode` of an event. `unlinked`: the name has been removed. With the lock. */
 export function tellWatchers(
@@ -280,8 +371,8 @@ export function tellWatchers(
     const wanted = Watch.mask.get(tx, watch);
     if ((wanted & mask & IN_EVENTS) === 0) continue;
     if (unlinked && (wanted & IN.EXCL_UNLINK) !== 0) continue;
-    tell(tx, Watch.instance.get(tx, watch), Watch.wd.get(tx, watch), mask, cookie, name);
-    if ((wanted & IN.ONESHOT) !== 0) endWatch(tx, watch);
+    const isTold = tell(tx, Watch.instance.get(tx, watch), Watch.wd.get(tx, watch), mask, cookie, name);
+    if (isTold && (wanted & IN.ONESHOT) !== 0) endWatch(tx, watch);
   }
 }
 
@@ -304,9 +395,11 @@ export function endWatchOfRemoved(tx: Transaction, inode: Inode): boolean {
   return false;
 }
 
-/** The same for all watches on it. Not in a redo step: it takes as many stores as there are watches. */
+/** The same for watches on it, as many as one transaction may end; the name's own end sees to the others. */
 export function endWatches(tx: Transaction, inode: Inode): void {
-  while (!endWatchOfRemoved(tx, inode));
+  if (Inode.watches.isEmpty(tx, inode)) return;
+  lockNotifying(tx);
+  while (told < TOLD_MAX && !endWatchOfRemoved(tx, inode)) told++;
 }
 
 /** The number that ties the two events of a rename together. With the lock. */
@@ -363,6 +456,7 @@ function dequeue(tx: Transaction, instance: Inotify, notice: Notice, size: numbe
   remove(tx, Inotify.queue, instance, Notice.links, notice);
   Inotify.count.add(tx, instance, -1);
   Inotify.bytes.add(tx, instance, -size);
+  VfsState.notices.add(tx, stateOf(tx), -1);
   if ((Notice.mask.get(tx, notice) & IN.Q_OVERFLOW) !== 0) Inotify.overflow.set(tx, instance, notice);
   else Notice.free(tx, notice);
 }
@@ -387,8 +481,10 @@ registerDrop("inotify", (tx, instance) => {
     if (watch !== 0) forgetWatch(tx, watch);
     else if (notice !== 0) {
       remove(tx, Inotify.queue, instance, Notice.links, notice);
+      Inotify.count.add(tx, instance, -1);
+      VfsState.notices.add(tx, stateOf(tx), -1);
       redoFree(tx, notice);
-    } else return endInotify(tx, instance);
+    } else return i === 0 && endInotify(tx, instance);
   }
   return false;
 });
@@ -400,8 +496,10 @@ function endInotify(tx: Transaction, instance: Inotify): boolean {
     dropAfterCommit(tx, instance);
     return true;
   }
-  const overflow = Inotify.overflow.get(tx, instance);
-  if (overflow !== 0) redoFree(tx, overflow);
+  leaveLosers(tx, instance);
+  creditFor(tx, Inotify.account.get(tx, instance), "instances");
+  const reserve = Inotify.overflow.get(tx, instance);
+  if (reserve !== 0) redoFree(tx, reserve);
   redoFree(tx, instance);
   return true;
 }

@@ -6,6 +6,7 @@ import { each } from "../../heap/list.ts";
 import type { Ref } from "../../heap/record.ts";
 import { File, FILE_KINDS } from "../../kernel/file.ts";
 import { registerFrameHolder } from "../../kernel/memory/check.ts";
+import { User } from "../../kernel/account.ts";
 import { bytesOf, Inotify, Notice, Watch } from "./inotify.ts";
 import { SEAL } from "./seals.ts";
 import { isMappedForWriting } from "../../kernel/memory/file-change.ts";
@@ -367,6 +368,32 @@ register("N3", "an inotify instance belongs to one file", (view, report) => {
     if (FILE_KINDS[File.kind.get(view, file)] === "inotify") files.add(File.object.get(view, file));
   for (const instance of liveRecords(view, Inotify.schema))
     if (files.of(instance) !== 1) report(`inotify ${instance} belongs to ${files.of(instance)} files`);
+});
+
+register("N4", "who has lost an event is on a list, and all queues are counted", (view, report) => {
+  const state = stateOf(view);
+  const losers = new Set(each(view, VfsState.losers, state, Inotify.loserLinks));
+  let notices = 0;
+  for (const instance of liveRecords(view, Inotify.schema)) {
+    notices += Inotify.count.get(view, instance);
+    if (losers.has(instance) !== (Inotify.loses.get(view, instance) !== 0))
+      report(`inotify ${instance} is on the list of losers and does not say so, or the other way`);
+  }
+  const counted = VfsState.notices.get(view, state);
+  if (notices !== counted) report(`${notices} events wait, ${counted} counted`);
+});
+
+register("N5", "users are charged for their inotify instances and watches", (view, report) => {
+  const [instances, watches] = [new Counts(), new Counts()];
+  for (const instance of liveRecords(view, Inotify.schema))
+    instances.add(Inotify.account.get(view, instance));
+  for (const watch of liveRecords(view, Watch.schema))
+    watches.add(Inotify.account.get(view, Watch.instance.get(view, watch)));
+  for (const user of liveRecords(view, User.schema)) {
+    const charged = [User.instances.get(view, user), User.watches.get(view, user)];
+    if (instances.of(user) !== charged[0] || watches.of(user) !== charged[1])
+      report(`user ${user} is charged for ${charged.join(" and ")}`);
+  }
 });
 
 registerFrameHolder((view, add) => {

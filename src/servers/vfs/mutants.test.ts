@@ -9,6 +9,7 @@ import { HostIo } from "../../kernel/block-io.ts";
 import { Credentials } from "../../kernel/credentials.ts";
 import { File } from "../../kernel/file.ts";
 import { O } from "./open-flags.ts";
+import { User } from "../../kernel/account.ts";
 import { IN, Inotify, Notice, Watch, watchInode } from "./inotify.ts";
 import { Dirent, DIRENT, FileLock, Inode, Mount, VfsState } from "./records.ts";
 import { stateOf } from "./state.ts";
@@ -28,7 +29,7 @@ function machine(): TestMachine {
   m.unlink("/dir/b");
   const opened = m.open("/tmp/x", O.RDWR);
   m.run((tx) => vfs.setRecordLock(tx, opened, 1, 1, 1, 0, 10, 0));
-  const notify = m.run((tx) => vfs.openInotify(tx, 0));
+  const notify = m.run((tx) => vfs.openInotify(tx, 0, 0));
   m.run((tx) =>
     watchInode(tx, File.object.get(tx, notify) as Inotify, File.inode.get(tx, opened), IN.ATTRIB),
   );
@@ -118,6 +119,14 @@ const mutants: Readonly<Record<string, readonly ((tx: Transaction) => void)[]>> 
     (tx) => Inotify.bytes.set(tx, liveRecords(tx, Inotify.schema).next().value as Inotify, 3),
   ],
   N3: [(tx) => void Inotify.allocate(tx)],
+  N4: [
+    (tx) => VfsState.notices.set(tx, stateOf(tx), 7),
+    (tx) => Inotify.loses.set(tx, liveRecords(tx, Inotify.schema).next().value as Inotify, 1),
+  ],
+  N5: [
+    (tx) => User.watches.set(tx, liveRecords(tx, User.schema).next().value as User, 5),
+    (tx) => User.instances.set(tx, liveRecords(tx, User.schema).next().value as User, 2),
+  ],
   C1: [
     (tx) => {
       const [who] = liveRecords(tx, Credentials.schema);

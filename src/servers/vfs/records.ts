@@ -72,8 +72,10 @@ export const VfsState = defineRecord("vfs-state", {
   mounts: list("mount"),
   /** Guards all of inotify.ts, and the directory and name of dirents besides the vfs lock. */
   notifying: lock("event"),
-  /** Watches on the machine. */
+  /** Watches on the machine; events that wait in queues; instances that have lost one and are to be told so. */
   watches: u32(),
+  notices: u32(),
+  losers: list("inotify"),
   lastCookie: u32(),
   nextMountId: u32(),
   nextDevice: u32(),

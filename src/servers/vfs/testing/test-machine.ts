@@ -18,6 +18,7 @@ import { dropFile, type File, kindOf } from "../../../kernel/file.ts";
 import { memoryLayout, placeMemory } from "../../../kernel/memory/layout.ts";
 import { addSegment, clearSegments, clearWaits, pathAt, WOULD_BLOCK } from "../../../kernel/request.ts";
 import { KernelThread } from "../../../kernel/thread.ts";
+import { placeAccounts } from "../../../kernel/account.ts";
 import { auth, createAuth } from "../../auth/auth.ts";
 import { type BootMount, createVfs, mountAtBoot, mountRoot, type VfsOptions } from "../boot.ts";
 import { O } from "../open-flags.ts";
@@ -109,6 +110,7 @@ export class TestMachine {
     createAuth(this.tx);
     createHostIo(this.tx);
     const sizes = { direntBuckets: 1024, inodeBuckets: 1024, cachedNames: 64 };
+    placeAccounts(this.tx);
     this.run((tx) => createVfs(tx, { sizes, ...options, ...(options.image ? { device: 1 } : {}) }));
     this.run((tx) => mountRoot(tx));
     for (const what of options.mounts ?? []) this.run((tx) => mountAtBoot(tx, what));
