@@ -11,7 +11,7 @@ import type { Transaction } from "../heap/transaction.ts";
 import { type Personality, type SignalInfo, type SystemCall } from "./call.ts";
 import { signalCondition } from "./condition.ts";
 import { putU32 } from "./memory/user-memory.ts";
-import { endFutexWait } from "./futex.ts";
+import { leaveMutexWait } from "./futex-owner.ts";
 import { beginExit, childInfo, exitStep, isOrphanedGroup, lockTree } from "./process.ts";
 import { forgetRecordWait } from "./record-wait.ts";
 import { finishCall } from "./registers.ts";
@@ -302,7 +302,7 @@ function enterHandler(
 /** Takes the task off the futex that it waits for; a wake-up that came before is not lost: the call ends. */
 function leaveFutex(call: SystemCall): void {
   const { tx, task } = call;
-  if (endFutexWait(tx, task)) {
+  if (leaveMutexWait(tx, task)) {
     forgetCall(tx, task);
     finishCall(tx, call.registers, 0);
   }

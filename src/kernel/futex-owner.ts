@@ -20,11 +20,23 @@
  */
 
 import { errno } from "../base/errno.ts";
+import { PAGE_SIZE } from "../base/hart-abi.ts";
 import { LOCK_RANK } from "../base/lock-order.ts";
 import { liveRecords, registerInvariant } from "../heap/check.ts";
 import type { HeapView } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { bucketOf, FUTEX_BITSET_ALL, type FutexKey, insertWaiter, nextWaiter, wakeWaiter } from "./futex.ts";
+import {
+  bucketOf,
+  endFutexWait,
+  FUTEX_BITSET_ALL,
+  type FutexKey,
+  insertWaiter,
+  nextWaiter,
+  wakeWaiter,
+} from "./futex.ts";
+import { spaceRoot } from "./memory/address-space.ts";
+import { translate } from "./memory/page-table.ts";
+import type { AddressSpace } from "./memory/records.ts";
 import { exchangeUserWord, loadUserWord } from "./memory/user-word.ts";
 import { taskOf } from "./process.ts";
 import { FutexWaiter, Task } from "./task.ts";
@@ -134,6 +146,35 @@ function tidOf(view: HeapView, waiter: FutexWaiter): number {
   return Task.tid.get(view, FutexWaiter.task.get(view, waiter));
 }
 
+/**
+ * Ends the task's wait for a futex of any kind; true if it had been woken. One that the word of its mutex names has been
+ * given it by an attempt that died before it could wake anybody, and counts as woken.
+ */
+export function leaveMutexWait(tx: Transaction, task: Task): boolean {
+  const waiter = Task.futexWaiter.get(tx, task);
+  if (!isOwnerWaiter(tx, waiter)) return endFutexWait(tx, task);
+  const key = keyOf(tx, waiter);
+  tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
+  if (FutexWaiter.woken.get(tx, waiter) === 0) {
+    const physical = wordOf(tx, key);
+    if (physical >= 0 && ownsMutex(tx, task, physical)) handOver(tx, key, waiter);
+  }
+  return endFutexWait(tx, task);
+}
+
+function keyOf(view: HeapView, waiter: FutexWaiter): FutexKey {
+  return {
+    object: FutexWaiter.keyObject.get(view, waiter),
+    offset: FutexWaiter.keyOffset.get(view, waiter),
+  };
+}
+
+/** Where the word of a mutex lies, −1 if it cannot be written where it is. */
+function wordOf(tx: Transaction, key: FutexKey): number {
+  if (key.object < 0) return (-1 - key.object) * PAGE_SIZE + key.offset;
+  return translate(tx, spaceRoot(tx, key.object as AddressSpace), key.offset, true);
+}
+
 /** The word names the waiter: it is woken, and the others wait for it. */
 function handOver(tx: Transaction, key: FutexKey, next: FutexWaiter): void {
   const tid = tidOf(tx, next);
@@ -145,20 +186,19 @@ function handOver(tx: Transaction, key: FutexKey, next: FutexWaiter): void {
 
 /**
  * A thread ends that threads wait for: one of its mutexes goes to the one that has waited longest, which is told so
- * by OWNER_DIED. True when nobody waits for it. `wordOf` gives where the word of a key lies, −1 if that is gone.
+ * by OWNER_DIED. True when nobody waits for it.
  */
-export function releaseMutexStep(tx: Transaction, task: Task, wordOf: (key: FutexKey) => number): boolean {
+export function releaseMutexStep(tx: Transaction, task: Task): boolean {
   const tid = Task.tid.get(tx, task);
   for (const candidate of liveRecords(tx, FutexWaiter.schema)) {
     if (FutexWaiter.ownerTid.get(tx, candidate) !== tid || FutexWaiter.woken.get(tx, candidate) !== 0)
       continue;
-    const object = FutexWaiter.keyObject.get(tx, candidate);
-    const key = { object, offset: FutexWaiter.keyOffset.get(tx, candidate) };
+    const key = keyOf(tx, candidate);
     tx.lock(bucketOf(tx, key), LOCK_RANK.futex);
     // Looked at without the lock: it may have been given away or given up meanwhile.
     const waiter = firstWaiter(tx, key);
     if (waiter === 0 || FutexWaiter.ownerTid.get(tx, waiter) !== tid) return false;
-    const physical = wordOf(key);
+    const physical = wordOf(tx, key);
     if (physical >= 0) Atomics.store(tx.memory, physical >>> 2, tidOf(tx, waiter) | WAITERS | OWNER_DIED);
     handOver(tx, key, waiter);
     return false;

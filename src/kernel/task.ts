@@ -271,6 +271,9 @@ export const Task = defineRecord("task", {
   clearTid: i64(),
   robustList: i64(),
   robustLength: u32(),
+  /** How far the list has been followed at the task's end: the next entry, and how many there were. */
+  robustNext: i64(),
+  robustSeen: u32(),
   name: words(4),
   /** Nanoseconds of the monotonic clock when the task last came onto a hart; time it has run. */
   since: i64(),

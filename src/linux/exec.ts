@@ -55,6 +55,7 @@ import { clearExecStep, Exec, execOf } from "./exec-record.ts";
 import { argumentBytes, type BuiltStack, buildStack } from "./exec-stack.ts";
 import { limitOf } from "./limits.ts";
 import { type Place, placeOrFile } from "./paths.ts";
+import { leaveMemoryStep } from "./task-end.ts";
 import { type CallRow, flagSet, full } from "./row.ts";
 import { atNames } from "./sys-stat.ts";
 import { readPointer, readString } from "./user.ts";
@@ -142,6 +143,8 @@ function attemptLoad(tx: Transaction, task: Task, request: ProgramRequest): void
     loadStack(tx, task, loaded.space, stack.bytes, files.image.executableStack);
     awaitAlone(tx, task, process);
     ownFiles(tx, task);
+    while (!leaveMemoryStep(tx, task)) tx.commit();
+    tx.commit();
     while (!dropTimersStep(tx, Task.process.get(tx, task))) tx.commit();
     tx.commit();
     becomeProgram(tx, task, request.name, files, loaded, stack);
@@ -150,6 +153,7 @@ function attemptLoad(tx: Transaction, task: Task, request: ProgramRequest): void
     if (error instanceof Errno) {
       tx.rollback();
       clearExec(tx, task);
+      if (Task.mutexesReleased.get(tx, task) !== 0) Task.mutexesReleased.set(tx, task, 0);
     }
     throw error;
   }
@@ -269,6 +273,7 @@ function becomeProgram(
   Task.stackFlags.set(tx, task, SS_DISABLE);
   Task.clearTid.set(tx, task, 0);
   Task.robustList.set(tx, task, 0);
+  Task.mutexesReleased.set(tx, task, 0);
   Process.hasExecuted.set(tx, process, 1);
   Process.exitSignal.set(tx, process, SIG.CHLD);
   Process.argumentsStart.set(tx, process, stack.argumentsStart);

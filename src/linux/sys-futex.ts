@@ -16,7 +16,14 @@ import {
   wakeFutex,
   wakeTwoFutexes,
 } from "../kernel/futex.ts";
-import { isForgotten, lockMutex, OWNED, ownsMutex, unlockMutex } from "../kernel/futex-owner.ts";
+import {
+  isForgotten,
+  leaveMutexWait,
+  lockMutex,
+  OWNED,
+  ownsMutex,
+  unlockMutex,
+} from "../kernel/futex-owner.ts";
 import { spaceRoot } from "../kernel/memory/address-space.ts";
 import { translate } from "../kernel/memory/page-table.ts";
 import { changeUserWord } from "../kernel/memory/user-word.ts";
@@ -130,11 +137,11 @@ function lock(call: SystemCall, command: number): number {
     if (outcome === OWNED.TAKEN) return 0;
     call.step();
   }
-  return awaitMutex(call, end, address);
+  return awaitMutex(call, end);
 }
 
 /** Waits until the owner has given the mutex to the task, or the time is over. */
-function awaitMutex(call: SystemCall, end: number, address: number): number {
+function awaitMutex(call: SystemCall, end: number): number {
   const { tx, task } = call;
   if (isWoken(tx, task)) {
     endFutexWait(tx, task);
@@ -148,10 +155,7 @@ function awaitMutex(call: SystemCall, end: number, address: number): number {
   }
   const deadline = call.deadlineAt(end);
   if (call.now() >= deadline) {
-    // The word may name the task although whoever gave it away has not got as far as to wake it.
-    const physical = translate(tx, spaceRoot(tx, spaceOf(call)), address, false);
-    const owns = physical >= 0 && ownsMutex(tx, task, physical);
-    return endFutexWait(tx, task) || owns ? 0 : -errno.ETIMEDOUT.code;
+    return leaveMutexWait(tx, task) ? 0 : -errno.ETIMEDOUT.code;
   }
   throw call.waitFor(futexCondition(tx, task));
 }

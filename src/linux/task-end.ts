@@ -1,26 +1,26 @@
 /**
- * What a task lets go of when it ends, in this order: what its own memory has to be told, its wait, its
+ * What a task lets go of when it ends, in this order: its wait, what its own memory has to be told, its
  * descriptors, its file-system context, its address space, its credentials (kernel/process.ts).
  */
 
 import { errno, Errno } from "../base/errno.ts";
-import { PAGE_SIZE } from "../base/hart-abi.ts";
 import { none } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { closeFilesStep } from "../kernel/descriptors.ts";
-import { endFutexWait, FUTEX_BITSET_ALL, type FutexKey, futexKey, wakeFutex } from "../kernel/futex.ts";
-import { releaseMutexStep } from "../kernel/futex-owner.ts";
+import { FUTEX_BITSET_ALL, futexKey, wakeFutex } from "../kernel/futex.ts";
+import { leaveMutexWait, releaseMutexStep } from "../kernel/futex-owner.ts";
 import { destroyStep, releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { cancelFork } from "../kernel/memory/fork.ts";
 import { translate } from "../kernel/memory/page-table.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
-import { getPointer, getU32, putU32 } from "../kernel/memory/user-memory.ts";
-import { keepResident, registerTaskResource } from "../kernel/process.ts";
+import { checkUser, getPointer, getU32, putU32 } from "../kernel/memory/user-memory.ts";
+import { exchangeUserWord, loadUserWord } from "../kernel/memory/user-word.ts";
+import { keepResident, registerTaskResource, type TaskResource } from "../kernel/process.ts";
 import { Process, Task } from "../kernel/task.ts";
 import { auth } from "../servers/auth/auth.ts";
 import { vfs } from "../servers/vfs/vfs.ts";
 
-const FUTEX_WAITERS = 0x8000_0000;
+const FUTEX_WAITERS = 0x8000_0000 | 0;
 const FUTEX_OWNER_DIED = 0x4000_0000;
 const FUTEX_TID_MASK = 0x3fff_ffff;
 /** Entries of a robust list that are followed (ROBUST_LIST_LIMIT of Linux). */
@@ -35,53 +35,102 @@ function attempt(work: () => void): void {
   }
 }
 
-/** Marks a robust mutex that the task held as owner-died and wakes one who waits for it. */
-function releaseRobust(
-  tx: Transaction,
-  space: AddressSpace,
-  tid: number,
-  address: number,
-  hasOwner: boolean,
-): void {
-  if (address % 4 !== 0) throw errno.EINVAL;
-  const value = getU32(tx, space, address);
-  if ((value & FUTEX_TID_MASK) !== tid) return;
-  putU32(tx, space, address, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0);
-  // Those who wait for an owner are seen to below.
-  if ((value & FUTEX_WAITERS) !== 0 && !hasOwner)
-    wakeFutex(tx, futexKey(tx, space, address, false), 1, FUTEX_BITSET_ALL);
+/** A robust list of a task that ends, as it is followed: where the mutexes lie from the entries, and who held them. */
+interface RobustList {
+  readonly space: AddressSpace;
+  readonly tid: number;
+  readonly offset: number;
 }
 
-/** Walks the list of robust mutexes (struct robust_list_head) of a task that ends. */
-function walkRobustList(tx: Transaction, task: Task): void {
+/**
+ * Marks a robust mutex that the task held as owner-died and wakes one who waits for it; whether it did that. The word
+ * is not undone, so one that has been marked already by an attempt that died is seen to again: at worst somebody wakes
+ * for nothing. `isPending`: the task was about to lock or unlock it, and a free one may have a waiter not yet woken.
+ */
+function releaseRobust(tx: Transaction, list: RobustList, pointer: number, isPending: boolean): boolean {
+  const { space, tid } = list;
+  // The lowest bit of a pointer says that the mutex has an owner (FUTEX_LOCK_PI). Who waits for that is seen to below.
+  const hasOwner = pointer % 2 !== 0;
+  const address = pointer - (pointer % 2) + list.offset;
+  if (address % 4 !== 0) throw errno.EINVAL;
+  checkUser(tx, space, address, 4, true);
+  const physical = translate(tx, spaceRoot(tx, space), address, true);
+  if (physical < 0) throw errno.EFAULT;
+  const key = futexKey(tx, space, address, false);
+  for (;;) {
+    const value = loadUserWord(tx, physical);
+    const isMarked = (value & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) === FUTEX_OWNER_DIED;
+    const isLeft = isPending && !hasOwner && value === 0;
+    if ((value & FUTEX_TID_MASK) === tid) {
+      const marked = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+      if (!exchangeUserWord(tx, physical, value, marked)) continue;
+    } else if (!isMarked && !isLeft) return false;
+    if (hasOwner || ((value & FUTEX_WAITERS) === 0 && !isLeft)) return false;
+    wakeFutex(tx, key, 1, FUTEX_BITSET_ALL);
+    return true;
+  }
+}
+
+/** Entries that one step follows, at most to the first mutex for which somebody waits: each has a lock of its own. */
+const ROBUST_STEP = 64;
+
+/**
+ * Follows some of the list of robust mutexes (struct robust_list_head) of a task that ends; true when it is done. Where
+ * it goes on stands in the task, since an entry may be another's as soon as its mutex is free.
+ */
+function followRobustList(tx: Transaction, task: Task): boolean {
   const head = Task.robustList.get(tx, task);
   const space = Task.space.get(tx, task);
-  const tid = Task.tid.get(tx, task);
-  const offset = getPointer(tx, space, head + 8);
+  // A signed long, and with glibc less than 0.
+  const offset = (getU32(tx, space, head + 12) | 0) * 0x1_0000_0000 + (getU32(tx, space, head + 8) >>> 0);
+  const list: RobustList = { space, tid: Task.tid.get(tx, task), offset };
   const pending = getPointer(tx, space, head + 16);
-  // The lowest bit of a pointer says that the mutex has an owner (FUTEX_LOCK_PI).
-  const release = (pointer: number): void =>
-    releaseRobust(tx, space, tid, pointer - (pointer % 2) + offset, pointer % 2 !== 0);
-  let pointer = getPointer(tx, space, head);
-  for (let i = 0; i < ROBUST_MAX && pointer - (pointer % 2) !== head && pointer !== 0; i++) {
-    const after = getPointer(tx, space, pointer - (pointer % 2));
-    if (pointer !== pending) release(pointer);
-    pointer = after;
+  let seen = Task.robustSeen.get(tx, task);
+  let pointer = seen === 0 ? getPointer(tx, space, head) : Task.robustNext.get(tx, task);
+  for (let i = 0; i < ROBUST_STEP; i++) {
+    if (seen >= ROBUST_MAX || pointer - (pointer % 2) === head || pointer === 0) {
+      if (pending !== 0) releaseRobust(tx, list, pending, true);
+      return true;
+    }
+    const entry = pointer;
+    pointer = getPointer(tx, space, entry - (entry % 2));
+    seen++;
+    if (entry !== pending && releaseRobust(tx, list, entry, false)) break;
   }
-  if (pending !== 0) release(pending);
+  Task.robustNext.set(tx, task, pointer);
+  Task.robustSeen.set(tx, task, seen);
+  return false;
 }
 
+// First of all: a task that is handed a mutex while it ends must be seen to have it.
 registerTaskResource({
-  name: "robust list",
+  name: "futex wait",
   release(tx, task) {
-    if (Task.robustList.get(tx, task) === 0) return true;
-    if (Task.tid.get(tx, task) !== 0) attempt(() => walkRobustList(tx, task));
-    Task.robustList.set(tx, task, 0);
+    if (Task.futexWaiter.get(tx, task) === 0) return true;
+    leaveMutexWait(tx, task);
     return false;
   },
 });
 
-registerTaskResource({
+const robustList: TaskResource = {
+  name: "robust list",
+  release(tx, task) {
+    if (Task.robustList.get(tx, task) === 0) return true;
+    let isDone = true;
+    if (Task.tid.get(tx, task) !== 0) {
+      attempt(() => {
+        isDone = followRobustList(tx, task);
+      });
+    }
+    if (isDone) {
+      Task.robustList.set(tx, task, 0);
+      if (Task.robustSeen.get(tx, task) !== 0) Task.robustSeen.set(tx, task, 0);
+    }
+    return false;
+  },
+};
+
+const awaitedMutexes: TaskResource = {
   name: "mutexes that others wait for",
   release(tx, task) {
     if (Task.tid.get(tx, task) === 0) return true;
@@ -90,17 +139,11 @@ registerTaskResource({
       Task.mutexesReleased.set(tx, task, 1);
       return false;
     }
-    return releaseMutexStep(tx, task, (key) => wordOf(tx, key));
+    return releaseMutexStep(tx, task);
   },
-});
+};
 
-/** Where the word of a futex lies, −1 if it cannot be written where it is. */
-function wordOf(tx: Transaction, key: FutexKey): number {
-  if (key.object < 0) return (-1 - key.object) * PAGE_SIZE + key.offset;
-  return translate(tx, spaceRoot(tx, key.object as AddressSpace), key.offset, true);
-}
-
-registerTaskResource({
+const childTid: TaskResource = {
   name: "child tid",
   release(tx, task) {
     const address = Task.clearTid.get(tx, task);
@@ -116,16 +159,14 @@ registerTaskResource({
     }
     return false;
   },
-});
+};
 
-registerTaskResource({
-  name: "futex wait",
-  release(tx, task) {
-    if (Task.futexWaiter.get(tx, task) === 0) return true;
-    endFutexWait(tx, task);
-    return false;
-  },
-});
+const ofMemory = [robustList, awaitedMutexes, childTid];
+for (const resource of ofMemory) registerTaskResource(resource);
+
+/** What others in its memory are told when a task leaves it by execve: one bounded step; true when nothing is left. */
+export const leaveMemoryStep = (tx: Transaction, task: Task): boolean =>
+  ofMemory.every((resource) => resource.release(tx, task));
 
 registerTaskResource({
   name: "descriptors",

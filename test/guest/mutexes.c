@@ -209,8 +209,101 @@ static void robustLists(void) {
   joinThread(&t);
 }
 
+/// Several robust mutexes of one that dies, each with somebody who waits.
+#define HELD 12
+static struct {
+  struct entry link;
+  u32 word;
+} several[HELD];
+static int dieWithSeveral(void *arg) {
+  struct head *h = stackTop(4096);
+  h = (struct head *)((char *)h - 256);
+  h->list = &several[0].link;
+  for (int i = 0; i < HELD; i++) {
+    several[i].link.next = i + 1 < HELD ? &several[i + 1].link : (struct entry *)h;
+    several[i].word = me();
+  }
+  h->offset = (char *)&several[0].word - (char *)&several[0].link;
+  h->pending = 0;
+  SYS(set_robust_list, h, sizeof *h);
+  stage = 1;
+  while (stage == 1) sleepMs(1);
+  sleepMs(50);
+  return 0;
+}
+static volatile int inherited;
+static int inherit(void *arg) {
+  u32 *w = &several[(long)arg].word;
+  u32 held = *(volatile u32 *)w;
+  __atomic_compare_exchange_n(w, &held, held | FUTEX_WAITERS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  while (!(*(volatile u32 *)w & FUTEX_OWNER_DIED)) futex(w, FUTEX_WAIT, *(volatile u32 *)w, 0, 0, 0);
+  __atomic_add_fetch(&inherited, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+static void severalRobust(void) {
+  struct thread t, w[HELD];
+  startThread(&t, dieWithSeveral, 0);
+  waitFor(&stage);
+  for (long i = 0; i < HELD; i++) startThread(&w[i], inherit, (void *)i);
+  sleepMs(50);
+  stage = 2;
+  joinThread(&t);
+  for (int i = 0; i < HELD; i++) joinThread(&w[i]);
+  eq("each is inherited", inherited, HELD);
+}
+
+/// A mutex that was freed, whose waiter was to be woken next.
+static int dieBeforeWaking(void *arg) {
+  struct head *h = stackTop(4096);
+  h = (struct head *)((char *)h - 256);
+  h->list = (struct entry *)h;
+  h->offset = (char *)&robust.word - (char *)&robust.link;
+  h->pending = &robust.link;
+  SYS(set_robust_list, h, sizeof *h);
+  while (stage != 1) sleepMs(1);
+  sleepMs(50);
+  robust.word = 0;
+  return 0;
+}
+static void pendingRobust(void) {
+  struct thread t;
+  robust.word = 5;
+  startThread(&t, dieBeforeWaking, 0);
+  stage = 1;
+  long r = futex(&robust.word, FUTEX_WAIT, 5, 0, 0, 0);
+  ok("its waiter is woken", r == 0 || r == -EAGAIN);
+  joinThread(&t);
+}
+
+/// A program that executes another lets go of what it shares.
+static void executing(void) {
+  u32 *between = shared(4096);
+  struct entry *link = (struct entry *)(between + 8);
+  struct head *h = (struct head *)(between + 16);
+  long pid = fork();
+  if (pid == 0) {
+    char *argv[] = {selfPath, "-n", "nothing", 0};
+    h->list = link;
+    link->next = (struct entry *)h;
+    h->offset = (char *)&between[4] - (char *)link;
+    SYS(set_robust_list, h, sizeof *h);
+    between[4] = me() | FUTEX_WAITERS;
+    futex(between, FUTEX_LOCK_PI, 0, 0, 0, 0);
+    awaitWaiters(between);
+    long null = open("/dev/null", O_WRONLY, 0);
+    dup3(null, 1, 0);
+    execve(selfPath, argv, environ);
+    exit_group(1);
+  }
+  while (*(volatile u32 *)between == 0) sleepMs(1);
+  eq("a mutex", futex(between, FUTEX_LOCK_PI, 0, 0, 0, 0), 0);
+  statusIs("the other program runs", waitStatus(pid), 0);
+  eq("a robust one", between[4], FUTEX_WAITERS | FUTEX_OWNER_DIED);
+}
+
 static const struct section all[] = {
     {"alone", alone},     {"waiting", waiting}, {"limits", limits},
     {"signals", signals}, {"deaths", deaths},   {"robust", robustLists},
+    {"several", severalRobust}, {"pending", pendingRobust}, {"executing", executing},
 };
 SECTIONS("mutexes", all)

@@ -123,4 +123,37 @@ export const mutexes: readonly Scenario[] = [
     if (woken !== 34 || (yield* g.word(words + 8)) !== 1) throw new Error("not all woken, or not once");
     yield* g.ok("nanosleep", yield* g.put([0, 1000]), 0);
   }),
+  scenario("mutexes/robust lists", function* (g) {
+    yield* g.setUp();
+    // A head, then entries of a link and a word 8 bytes behind it; before the words of glibc's there is the link, too.
+    for (const how of ["exit", "execve"] as const) {
+      yield* g.fork(function* (child) {
+        const base = child.bytes(256);
+        const tid = yield* child.ok("gettid");
+        const entry = (i: number): number => base + 64 + i * 16;
+        yield* child.poke(
+          base,
+          new Uint8Array(BigInt64Array.from([entry(0), -8, entry(2)].map(BigInt)).buffer),
+        );
+        for (let i = 0; i < 3; i++) {
+          const word = i === 2 ? 0 : tid + 0x8000_0000;
+          const link = i < 2 ? entry(i + 1) : base;
+          yield* child.poke(
+            entry(i) - 8,
+            new Uint8Array(BigInt64Array.from([word, link].map(BigInt)).buffer),
+          );
+          yield* thread(child, function* (own) {
+            yield* own.ok("futex", entry(i) - 8, FUTEX.WAIT, word, 0, 0, 0);
+          });
+        }
+        yield* child.ok("sched_yield");
+        yield* child.ok("set_robust_list", base, 24);
+        const path = yield* child.put("/bin/hello");
+        if (how === "exit") yield* child.ok("exit", 0);
+        yield* child.ok("execve", path, yield* child.put([path, 0]), 0);
+        yield* child.ok("exit_group", 0);
+      });
+      yield* g.ok("wait4", -1, 0, 0, 0);
+    }
+  }),
 ];
