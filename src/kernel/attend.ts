@@ -251,7 +251,8 @@ function enterHandler(
   const resumes = personality.restarts(call, (action.flags & SA.RESTART) !== 0);
   if (
     Task.inCall.get(tx, task) === IN_CALL.WAITING &&
-    !resumes &&
+    // One that is resumed begins anew: what it has come to would pass for the progress of what the handler calls.
+    (!resumes || Task.progress.get(tx, task) !== 0) &&
     personality.partialResult(call) === undefined
   ) {
     tx.rollback();

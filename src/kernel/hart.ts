@@ -577,7 +577,11 @@ export class HartLoop {
     const deadline = w[at + 1]! * 0x1_0000_0000 + (w[at]! >>> 0);
     if (deadline !== 0 && Task.deadline.get(tx, task) !== deadline) Task.deadline.set(tx, task, deadline);
     const inCall = interruptible ? IN_CALL.WAITING : IN_CALL.UNINTERRUPTIBLE;
-    if (Task.inCall.get(tx, task) === 0) Task.inCall.set(tx, task, inCall);
+    const was = Task.inCall.get(tx, task);
+    // One that a dead hart has left (recovery.ts) waits as any other from here on.
+    if (was === 0 || was === IN_CALL.UNINTERRUPTIBLE) {
+      if (was !== inCall) Task.inCall.set(tx, task, inCall);
+    }
     tx.commit();
     const wakeAt = deadline >= Number.MAX_SAFE_INTEGER ? 0 : deadline;
     const parked = hasItsFiles(tx, task) && parkTask(tx, this.hart, task, wakeAt, interruptible);

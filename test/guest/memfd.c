@@ -168,7 +168,22 @@ static void executing(void) {
   errIs("not to be made other", SYS(fchmod, run, 0666), EPERM);
 }
 
+/// Seals are not to be got round by the ways that change a file without writing.
+static void roundabout(void) {
+  long fd = make("r", MFD_ALLOW_SEALING);
+  char byte = 0;
+  write(fd, "sealed", 6);
+  seal(fd, F_SEAL_SHRINK);
+  errIs("cut by opening it", reopen(fd, O_RDWR | O_TRUNC), EPERM);
+  ok("opened as it is", reopen(fd, O_RDWR) >= 0);
+  eq("sealed against writing", seal(fd, F_SEAL_WRITE), 0);
+  ok("zeroes", SYS(fallocate, fd, 0x10 | 1, 0, 3) < 0);
+  errIs("a hole", SYS(fallocate, fd, 2 | 1, 0, 3), EPERM);
+  ok("it is what it was", pread(fd, &byte, 1, 0) == 1 && byte == 's');
+}
+
 static const struct section all[] = {
     {"making", making}, {"mapping", mapping}, {"sealing", sealing}, {"writing", writing}, {"executing", executing},
+    {"roundabout", roundabout},
 };
 SECTIONS("memfd", all)

@@ -277,8 +277,31 @@ static void closing(void) {
   }
 }
 
+static int told[2];
+static volatile long toldBytes;
+static void telling(int sig) { toldBytes = write(told[1], "hello", 5); }
+/// A handler's own calls begin at their beginning, whatever the call has come to that they interrupt.
+static void interruptedOpen(void) {
+  char text[8] = "";
+  pipe2(told, 0);
+  mknod("io", S_IFIFO | 0600, 0);
+  handle(SIGALRM, (void *)telling, SA_RESTART, 0);
+  long pid = fork();
+  if (pid == 0) {
+    sleepMs(150);
+    exit_group(open("io", O_WRONLY, 0) >= 0 ? 0 : 1);
+  }
+  struct itimerval t = {{0, 0}, {0, 50000}};
+  SYS(setitimer, 0, &t, 0);
+  ok("the opening goes on", open("io", O_RDONLY, 0) >= 0);
+  eq("the handler has written", toldBytes, 5);
+  eq("and all arrives", read(told[0], text, sizeof text), 5);
+  eqStr("as it was", text, "hello");
+  statusIs("the other end, too", waitStatus(pid), 0);
+}
+
 static const struct section all[] = {
     {"basics", basics}, {"capacity", capacity}, {"blocking", blocking}, {"atomicity", atomicity},
-    {"broken", broken}, {"poll", polling},      {"fifo", fifo},         {"inherit", inherit}, {"closing", closing},
+    {"broken", broken}, {"poll", polling},      {"fifo", fifo},         {"inherit", inherit}, {"closing", closing}, {"interrupted", interruptedOpen},
 };
 SECTIONS("pipes", all)

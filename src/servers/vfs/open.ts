@@ -33,6 +33,7 @@ import { holdMount, MS } from "./mounts.ts";
 import { isName, nameOf } from "./names.ts";
 import { O, O_EXEC_DENY, wantsRead, wantsWrite } from "./open-flags.ts";
 import { Dirent, FILE_SYSTEM, FileSystem, FsContext, Inode, Mount, VfsState } from "./records.ts";
+import { needResizable } from "./seals.ts";
 import { lockVfs } from "./state.ts";
 import { NamelessFile, type Place, pathBytes, Walk } from "./walk.ts";
 
@@ -234,7 +235,10 @@ function openPlace(walk: Walk, place: Place, flags: number, created: boolean): F
       ends |= ENDS.WRITER;
     }
     // A large file is cut in parts by later calls of open or read, before anybody can see it: see Contents.
-    if ((flags & O.TRUNC) !== 0) truncateAtOpen(tx, inode);
+    if ((flags & O.TRUNC) !== 0) {
+      needResizable(tx, inode, 0);
+      truncateAtOpen(tx, inode);
+    }
   }
   return makeFile(tx, credentials, place, inode, kind, flags, ends);
 }

@@ -99,11 +99,10 @@ export function fallocate(tx: Transaction, file: File, mode: number, offset: num
   lockWithMode(tx, inode);
   dropPrivileges(tx, file, inode);
   const end = offset + length;
-  if (punch && deniesWriting(tx, inode)) throw errno.EPERM;
+  const zeroes = punch || (mode & FALLOC.ZERO_RANGE) !== 0;
+  if (zeroes && deniesWriting(tx, inode)) throw errno.EPERM;
   if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode)) needResizable(tx, inode, end);
-  if (punch || (mode & FALLOC.ZERO_RANGE) !== 0) {
-    if (zeroRange(tx, inode, offset, Math.min(end, Inode.size.get(tx, inode)))) return 1;
-  }
+  if (zeroes && zeroRange(tx, inode, offset, Math.min(end, Inode.size.get(tx, inode)))) return 1;
   if ((mode & FALLOC.KEEP_SIZE) === 0 && end > Inode.size.get(tx, inode)) {
     if (setSize(tx, inode, end, NO_LIMIT) !== 0) return 1;
   }
