@@ -309,6 +309,13 @@ export function keepResident(tx: Transaction, task: Task): void {
   if (most > Task.maxResident.get(tx, task)) Task.maxResident.set(tx, task, most);
 }
 
+/** The task is on the list of those that wait for record locks no more. With the tree lock held. */
+export function unlistLockWaiter(tx: Transaction, task: Task): void {
+  if (Task.lockListed.get(tx, task) === 0) return;
+  Task.lockListed.set(tx, task, 0);
+  remove(tx, Kernel.lockWaiters, kernelOf(tx), Task.lockLinks, task);
+}
+
 /** False, and nothing is done but a part of that, if something has been queued since the last step. */
 function leaveProcess(tx: Transaction, task: Task): boolean {
   const kernel = lockTree(tx);
@@ -322,6 +329,7 @@ function leaveProcess(tx: Transaction, task: Task): boolean {
   Process.userTime.set(tx, process, Process.userTime.get(tx, process) + Task.runTime.get(tx, task));
   keepUsage(tx, process, task);
   setTaskOf(tx, Task.tid.get(tx, task), 0 as Task);
+  unlistLockWaiter(tx, task);
   giveBackNumber(tx, task);
   Kernel.tasks.set(tx, kernel, Kernel.tasks.get(tx, kernel) - 1);
   // An execve by another task waits until it is alone.

@@ -10,11 +10,11 @@
  * on Linux (files_struct), which looks ten steps far, too.
  */
 
-import { each } from "../heap/list.ts";
+import { append, each } from "../heap/list.ts";
 import type { HeapAddr, HeapView } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { kernelOf, lockTree } from "./process.ts";
-import { Kernel, Process, Task } from "./task.ts";
+import { lockTree, unlistLockWaiter } from "./process.ts";
+import { Kernel, Task } from "./task.ts";
 
 /** Steps that a search for a circle takes (MAX_DEADLK_ITERATIONS). */
 const STEPS_MAX = 10;
@@ -37,31 +37,51 @@ export function isNoted(view: HeapView, task: Task, wait: RecordWait): boolean {
 
 /** Notes what the task is going to wait for; false, and nothing noted, if that would close a circle. */
 export function noteRecordWait(tx: Transaction, task: Task, wait: RecordWait): boolean {
-  lockTree(tx);
+  const kernel = lockTree(tx);
   const own = Task.files.get(tx, task);
+  forgetOldWaits(tx, kernel);
   let owner = wait.blocker;
   for (let step = 0; step < STEPS_MAX && owner !== 0; step++) {
     if (owner === own) {
       forgetRecordWait(tx, task);
       return false;
     }
-    owner = blockerOf(tx, owner, task);
+    owner = blockerOf(tx, kernel, owner, task);
   }
   Task.lockBlocker.set(tx, task, wait.blocker);
   Task.lockCondition.set(tx, task, wait.condition);
   Task.lockCounter.set(tx, task, wait.counter);
+  if (Task.lockListed.get(tx, task) === 0) {
+    Task.lockListed.set(tx, task, 1);
+    append(tx, Kernel.lockWaiters, kernel, Task.lockLinks, task);
+  }
   return true;
 }
 
+/** Whether the task still waits for the lock that it has noted. */
+function isWaiting(view: HeapView, task: Task): boolean {
+  if (Task.lockBlocker.get(view, task) === 0) return false;
+  const counter = view.atomics.load(Task.lockCondition.get(view, task));
+  return counter === Task.lockCounter.get(view, task);
+}
+
+/** Tasks whose notes are over that one search takes off the list. */
+const FORGET_STEP = 16;
+
+function forgetOldWaits(tx: Transaction, kernel: Kernel): void {
+  let left = FORGET_STEP;
+  for (const task of each(tx, Kernel.lockWaiters, kernel, Task.lockLinks)) {
+    if (isWaiting(tx, task)) continue;
+    if (left-- === 0) break;
+    unlistLockWaiter(tx, task);
+  }
+}
+
 /** The owner for whose lock a task of `table` waits; 0 if none waits. */
-function blockerOf(view: HeapView, table: HeapAddr, except: Task): HeapAddr {
-  for (const process of each(view, Kernel.all, kernelOf(view), Process.allLinks)) {
-    for (const task of each(view, Process.tasks, process, Task.taskLinks)) {
-      const blocker = Task.lockBlocker.get(view, task);
-      if (blocker === 0 || task === except || Task.files.get(view, task) !== table) continue;
-      const counter = Atomics.load(view.words, Task.lockCondition.get(view, task));
-      if (counter === Task.lockCounter.get(view, task)) return blocker;
-    }
+function blockerOf(view: HeapView, kernel: Kernel, table: HeapAddr, except: Task): HeapAddr {
+  for (const task of each(view, Kernel.lockWaiters, kernel, Task.lockLinks)) {
+    if (task === except || Task.files.get(view, task) !== table) continue;
+    if (isWaiting(view, task)) return Task.lockBlocker.get(view, task);
   }
   return 0;
 }

@@ -88,6 +88,8 @@ export const Kernel = defineRecord("kernel", {
   domainname: words(17),
   /** Signalled when the last process has ended, and for host calls that wait for a process. */
   changed: condition(),
+  /** Tasks that have noted that they wait for a record lock (record-wait.ts); guarded by the tree lock. */
+  lockWaiters: list("task"),
   /** Guards which epoll watches which file (servers/event/epoll.ts). */
   watching: lock("epoll"),
   /** As whom the host looks at files: root, at the root of the machine. */
@@ -254,6 +256,9 @@ export const Task = defineRecord("task", {
   lockBlocker: u32(),
   lockCondition: u32(),
   lockCounter: i32(),
+  /** 1 while it is on Kernel.lockWaiters: since it noted a wait, until a search finds that over. */
+  lockListed: u32(),
+  lockLinks: link(),
   /** 1 while the task waits inside a system call, whose ecall is at its pc: a signal then interrupts it. */
   inCall: u32(),
   /** Task that a clone under way is building; its resources go with this task if that ends. */

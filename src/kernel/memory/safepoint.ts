@@ -164,7 +164,7 @@ export function isTakingDone(tx: Transaction, space: AddressSpace): boolean {
 
 /** A code stamp that no address space has had. Not undone. */
 export function newCodeStamp(view: HeapView): number {
-  return Atomics.add(view.words, tableOf(view) + CODE_STAMPS, 1) + 1;
+  return view.atomics.add(tableOf(view) + CODE_STAMPS, 1) + 1;
 }
 
 /**
