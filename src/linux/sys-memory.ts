@@ -79,13 +79,15 @@ function mremap(call: SystemCall): number {
     flags: call.uint(3),
     newAddress: call.address(4),
     limit: softLimit(call, RLIMIT.AS),
+    lockLimit: () => lockLimit(call),
   };
   return change(call, () => remapMemory(call.tx, spaceOf(call), request, call.task));
 }
 
 function brk(call: SystemCall): number {
   const [data, all] = [softLimit(call, RLIMIT.DATA), softLimit(call, RLIMIT.AS)];
-  return change(call, () => moveBreak(call.tx, spaceOf(call), call.address(0), data, all, call.task));
+  const locks = (): number => lockLimit(call);
+  return change(call, () => moveBreak(call.tx, spaceOf(call), call.address(0), data, all, call.task, locks));
 }
 
 function madvise(call: SystemCall): number {

@@ -193,6 +193,17 @@ static void locking(void) {
   q = (char *)mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
   ok("then it fits", !IS_ERR(q));
   eq("and counts", statusLine("VmLck:"), 4);
+  errIs("a locked mapping that grows", SYS(mremap, q, PAGE, 5 * PAGE, MREMAP_MAYMOVE), EAGAIN);
+  q = (char *)SYS(mremap, q, PAGE, 2 * PAGE, MREMAP_MAYMOVE);
+  ok("by less", !IS_ERR(q));
+  eq("all of it counts", statusLine("VmLck:"), 8);
+  eq("the heap, in future", SYS(mlockall, 2), 0);
+  u64 top = (u64)brk(0);
+  eq("it grows", brk(top + PAGE) - (long)top, PAGE);
+  eq("and counts, too", statusLine("VmLck:"), 12);
+  eq("not beyond", brk(top + 4 * PAGE) - (long)top, PAGE);
+  eq("it shrinks", brk(top) - (long)top, 0);
+  eq("and does not count", statusLine("VmLck:"), 8);
   l.rlim_cur = l.rlim_max = 0;
   setrlimit(RLIMIT_MEMLOCK, &l);
   errIs("nothing allowed", mlock(p, PAGE), EPERM);

@@ -6,11 +6,12 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { errno } from "../../base/errno.ts";
 import { endStep, lockForChange, MORE, Step, unmapStep } from "./change.ts";
 import { checkLimit, insert, overlaps } from "./mmap.ts";
+import { mayLock } from "./locked.ts";
 import { AddressSpace, MAPPING, PROT } from "./records.ts";
 
 /**
  * Moves the break to `address`, and returns the break as it is then: the old one if it cannot be moved, as on
- * Linux; or MORE. `dataLimit`: RLIMIT_DATA, `limit`: RLIMIT_AS, in bytes, Infinity for none.
+ * Linux; or MORE. `dataLimit`: RLIMIT_DATA, `limit`: RLIMIT_AS, in bytes, Infinity for none. `lockLimit`: as mmap's.
  */
 export function brk(
   tx: Transaction,
@@ -19,6 +20,7 @@ export function brk(
   dataLimit: number,
   limit: number,
   owner: number,
+  lockLimit?: () => number,
 ): number {
   lockForChange(tx, space, owner);
   const start = AddressSpace.breakStart.get(tx, space);
@@ -40,11 +42,13 @@ export function brk(
       if (error !== errno.ENOMEM) throw error;
       return endStep(tx, step, owner, old);
     }
+    const locked = AddressSpace.locksFuture.get(tx, space) !== 0;
+    if (locked && !mayLock(tx, space, end - oldEnd, lockLimit)) return endStep(tx, step, owner, old);
     insert(tx, space, {
       first: oldEnd,
       pages: end - oldEnd,
       prot: PROT.READ | PROT.WRITE,
-      flags: MAPPING.MAY_WRITE | MAPPING.BREAK,
+      flags: MAPPING.MAY_WRITE | MAPPING.BREAK | (locked ? MAPPING.LOCKED : 0),
       file: none(),
       filePage: 0,
     });

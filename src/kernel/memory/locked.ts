@@ -4,6 +4,16 @@ import type { HeapView } from "../../heap/heap.ts";
 import { mappingFrom } from "./mapping-tree.ts";
 import { type AddressSpace, Mapping, MAPPING, PAGE_LIMIT, type PageNumber } from "./records.ts";
 
+/** Whether `pages` more may be locked; `limit` (RLIMIT_MEMLOCK in pages) is asked only then. Absent: no limit. */
+export function mayLock(
+  view: HeapView,
+  space: AddressSpace,
+  pages: number,
+  limit: (() => number) | undefined,
+): boolean {
+  return limit === undefined || lockedPages(view, space) + pages <= limit();
+}
+
 /** Pages of the space that are locked; in the range from `first` to `end` only, if given. */
 export function lockedPages(
   view: HeapView,

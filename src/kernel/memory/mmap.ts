@@ -23,7 +23,7 @@ import {
   PROT,
   STACK_GUARD_PAGES,
 } from "./records.ts";
-import { lockedPages } from "./locked.ts";
+import { mayLock } from "./locked.ts";
 import { createSharedObject } from "./shared-object.ts";
 
 /** Flags of mmap(2) on Linux riscv64. */
@@ -127,8 +127,7 @@ export function mmap(tx: Transaction, space: AddressSpace, request: MapRequest, 
   if ((flags & MAP.STACK) !== 0) mapped |= MAPPING.STACK;
   if ((flags & MAP.LOCKED) !== 0 || AddressSpace.locksFuture.get(tx, space) !== 0) {
     mapped |= MAPPING.LOCKED;
-    const limit = request.lockLimit?.() ?? Number.POSITIVE_INFINITY;
-    if (lockedPages(tx, space) + pages > limit) throw errno.EAGAIN;
+    if (!mayLock(tx, space, pages, request.lockLimit)) throw errno.EAGAIN;
   }
 
   if (fixed && overlaps(tx, space, first, first + pages)) {

@@ -12,6 +12,7 @@ import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { copyMapping, endMove, endStep, lockForChange, MORE, Step, unmapStep } from "./change.ts";
 import { insertMapping, mappingAt, resizeMapping } from "./mapping-tree.ts";
+import { mayLock } from "./locked.ts";
 import { checkLimit, findFree, overlaps } from "./mmap.ts";
 import { isSingle, nextLeaf, ownPageWord, PAGE_PRESENT, pageWordAt, setPage } from "./page-table.ts";
 import { AddressSpace, Mapping, MAPPING, PAGE_LIMIT, PAGE_MIN, type PageNumber } from "./records.ts";
@@ -27,6 +28,8 @@ export interface RemapRequest {
   readonly newAddress: number;
   /** RLIMIT_AS in bytes. */
   readonly limit: number;
+  /** As mmap's: pages that may be locked. */
+  readonly lockLimit?: () => number;
 }
 
 /** Remaps, and returns the address; or MORE. */
@@ -57,7 +60,7 @@ export function mremap(tx: Transaction, space: AddressSpace, request: RemapReque
       return endStep(tx, step, owner, MORE);
     // What was unmapped may have locked other files than the one that moves.
     if (step.backing !== 0) return endStep(tx, step, owner, MORE);
-    return beginMove(tx, step, first, Math.min(oldPages, pages), target, pages, request.limit, owner);
+    return beginMove(tx, step, first, Math.min(oldPages, pages), target, pages, request, owner);
   }
   if (pages <= oldPages) {
     if (mappingAt(tx, space, first) === 0) throw errno.EFAULT;
@@ -72,12 +75,25 @@ export function mremap(tx: Transaction, space: AddressSpace, request: RemapReque
     first + pages <= PAGE_LIMIT &&
     !overlaps(tx, space, end, first + pages)
   ) {
-    checkLimit(tx, space, pages - oldPages, request.limit);
+    checkGrowth(tx, space, mapping, pages - oldPages, request);
     resizeMapping(tx, space, mapping, Mapping.first.get(tx, mapping), first + pages);
     return endStep(tx, step, owner, request.address);
   }
   if ((flags & MREMAP.MAYMOVE) === 0) throw errno.ENOMEM;
-  return beginMove(tx, step, first, oldPages, findFree(tx, space, 0, pages), pages, request.limit, owner);
+  return beginMove(tx, step, first, oldPages, findFree(tx, space, 0, pages), pages, request, owner);
+}
+
+/** Throws ENOMEM, or EAGAIN for a mapping that is locked, unless it may grow by `pages`. */
+function checkGrowth(
+  tx: Transaction,
+  space: AddressSpace,
+  mapping: Mapping,
+  pages: number,
+  { limit, lockLimit }: RemapRequest,
+): void {
+  const locked = (Mapping.flags.get(tx, mapping) & MAPPING.LOCKED) !== 0;
+  if (locked && pages > 0 && !mayLock(tx, space, pages, lockLimit)) throw errno.EAGAIN;
+  checkLimit(tx, space, pages, limit);
 }
 
 /** The mapping that contains the whole range. Throws EFAULT if none does. */
@@ -95,12 +111,12 @@ function beginMove(
   oldPages: number,
   target: PageNumber,
   pages: number,
-  limit: number,
+  request: RemapRequest,
   owner: number,
 ): number {
   const { space } = step;
   const mapping = wholeMapping(tx, space, first, oldPages);
-  checkLimit(tx, space, pages - oldPages, limit);
+  checkGrowth(tx, space, mapping, pages - oldPages, request);
   step.touch(tx, mapping);
   const copy = copyMapping(tx, space, mapping);
   const skipped = first - Mapping.first.get(tx, mapping);
