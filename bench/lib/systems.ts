@@ -81,7 +81,7 @@ async function bootMachine(): Promise<Machine> {
     // What is published and what bin/coppice runs: the bundle.
     const index = pathToFileURL(path.join(await currentBundle(), "index.js"));
     const { boot } = (await import(index.href)) as typeof coppiceLibrary;
-    return await boot({ image: IMAGE, translate: true });
+    return await boot({ image: IMAGE });
   } catch (error) {
     throw new Error(`cannot boot yet: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,

@@ -33,7 +33,6 @@ export function header(effort: Effort): string {
     `${cpu}, ${cpus().length} processors, Node ${process.versions.node}, ${process.platform} ${release()}` +
       (effort === "full" ? "" : `; ${effort} run, for orientation only`),
     "cold: the first run in a fresh machine; warm: median of the runs after it, the systems in turn",
-    "coppice: with the translator; start-up as bin/coppice starts, without",
     "",
     "".padEnd(COLUMN.name) + "    " + NAMES.map(column).join("") + "   ÷ qemu  ÷ native",
     "".padEnd(COLUMN.name) + "    " + coldWarm.repeat(NAMES.length) + "      warm      warm",

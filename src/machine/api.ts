@@ -28,7 +28,7 @@ export interface BootOptions {
    * default; `worker` gives it a thread of its own.
    */
   readonly placement?: Readonly<Record<string, ServerPlacement>>;
-  /** Whether code that runs often is translated to WebAssembly; otherwise all is interpreted. Default false. */
+  /** Whether code that runs often is translated to WebAssembly; otherwise all is interpreted. Default true. */
   readonly translate?: boolean;
   /** Called with a line, without its line feed, for every system call of the guest. It slows the machine. */
   readonly strace?: (line: string) => void;

@@ -244,7 +244,7 @@ class RunningMachine implements Machine {
       this.#close = resolve;
     });
     this.#phase("image");
-    const translates = options.translate === true;
+    const translates = options.translate !== false;
     const system: SystemOptions = {
       memory,
       heap: HEAP_BYTES,
@@ -306,7 +306,7 @@ class RunningMachine implements Machine {
     const { code, codeBytes, harts } = memoryLayout(this.#view);
     if (codeBytes > 0) {
       const { memory } = this.#buffers;
-      this.#crew.startTranslator({ memory, area: { at: code, bytes: codeBytes, harts } });
+      void this.#crew.translateWhenAsked({ memory, area: { at: code, bytes: codeBytes, harts } });
     }
     for (const [index, { guest, readOnly, owner }] of (this.#options.mounts ?? []).entries()) {
       const path = new TextEncoder().encode(guest);

@@ -17,6 +17,7 @@ import {
   takeHostCall,
 } from "../kernel/host-call.ts";
 import { CoppiceError } from "./errors.ts";
+import { waitForChange } from "./wait-async.ts";
 
 /** A call that failed with an errno. */
 export class HostCallError extends Error {
@@ -39,11 +40,6 @@ interface Pending {
   readonly record: HostCall;
   readonly settle: () => void;
   readonly fail: (error: Error) => void;
-}
-
-interface WaitAsync {
-  readonly async: boolean;
-  readonly value: Promise<string> | string;
 }
 
 const closedError = (): CoppiceError =>
@@ -127,10 +123,7 @@ export class HostCalls {
         settle();
       }
       if (settled) continue;
-      const waiting = (
-        Atomics as unknown as { waitAsync(w: Int32Array, i: number, v: number): WaitAsync }
-      ).waitAsync(words, at, seen);
-      if (waiting.async) await waiting.value;
+      await waitForChange(words, at, seen);
     }
     this.#listening = false;
     if (!this.#closed && this.#pending.size > 0) this.#listen();

@@ -145,20 +145,22 @@ const REACH = 8192;
 
 /**
  * The blocks of the region that begins at `start`; none if its first instruction is for tier 0. `jumps`: where
- * indirect jumps have been seen to go; `isSeen`: whether anything may have jumped to a pc.
+ * indirect jumps have been seen to go; `isSeen`: whether anything may have jumped to a pc; `isElsewhere`: whether
+ * another region begins there, so that this one need not hold the same code.
  */
 export function findBlocks(
   read: CodeReader,
   start: number,
   jumps: ReadonlyMap<number, ReadonlySet<number>> = new Map(),
   isSeen: (pc: number) => boolean = () => true,
+  isElsewhere: (pc: number) => boolean = () => false,
 ): Map<number, Block> {
   const steps = new Map<number, Step | undefined>();
   const leaders = new Set<number>();
   const queue = [start];
   leaders.add(start);
   const lead = (pc: number): void => {
-    if (leaders.has(pc) || leaders.size >= BLOCKS_MAX) return;
+    if (leaders.has(pc) || leaders.size >= BLOCKS_MAX || isElsewhere(pc)) return;
     leaders.add(pc);
     queue.push(pc);
   };

@@ -5,7 +5,7 @@
  * it reads. A region that was made of such bytes is never used, because harts compare.
  */
 import { LEAF_PAGE, PAGE_FETCH, PAGE_SIZE, VA_LIMIT } from "../base/hart-abi.ts";
-import type { CodeArea, RegionOffset, Span } from "./code-area.ts";
+import type { CodeArea, FoundEntry, RegionOffset, Span } from "./code-area.ts";
 import { hasSeen, notedJumps } from "./jump-cache.ts";
 import { emitRegion } from "./region-function.ts";
 import { type Block, findBlocks } from "./region-graph.ts";
@@ -75,9 +75,11 @@ export class RegionMaker {
   /** Makes the region that begins at `pc`, if there is none and one can be made. */
   make(root: number, pc: number, hart: number): RegionOffset | undefined {
     const code = this.#code;
-    const known = this.#area.find(pc, code.pageWord(root, pc) >>> 12, (region) =>
-      code.isCurrent(this.#area, root, region),
-    );
+    const find = (at: number): FoundEntry | undefined =>
+      this.#area.find(at, code.pageWord(root, at) >>> 12, (region) =>
+        code.isCurrent(this.#area, root, region),
+      );
+    const known = find(pc);
     if (known !== undefined && known.number === 0) return known.region;
     const pages = new Map<number, number>();
     const halves = new Map<number, number>();
@@ -96,8 +98,12 @@ export class RegionMaker {
       return half;
     };
     const cache = this.#area.jumpCache(hart);
-    const blocks = findBlocks(read, pc, notedJumps(code.words, cache), (target) =>
-      hasSeen(code.words, cache, target),
+    const blocks = findBlocks(
+      read,
+      pc,
+      notedJumps(code.words, cache),
+      (target) => hasSeen(code.words, cache, target),
+      (target) => find(target) !== undefined,
     );
     if (!blocks.has(pc)) return undefined;
     const module = this.#module;

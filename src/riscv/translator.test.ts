@@ -231,7 +231,7 @@ test("targets of one place in the jump cache do not drive each other out", () =>
     EBREAK,
   ]);
   machine.pc = BigInt(CODE);
-  machine.setX(A0, 10_000n);
+  machine.setX(A0, 50_000n);
   assert.equal(machine.run(), EXIT.BREAKPOINT);
   assert.equal(regionsOf(machine), 1 + functions.length, "the loop, and each function");
 });
