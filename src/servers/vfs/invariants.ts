@@ -14,7 +14,7 @@ import { nameOfEntry } from "./entries.ts";
 import { isDirectory, S_IFDIR, S_IFMT } from "./inodes.ts";
 import { hashName } from "./names.ts";
 import { wantsWrite } from "./open-flags.ts";
-import { eachPage, frameOf, PAGE } from "./radix.ts";
+import { eachPage, frameOf, PAGE, wrongNodes } from "./radix.ts";
 import {
   Dirent,
   DIRENT,
@@ -241,6 +241,8 @@ register("V7", "no page lies beyond the end of its file, and pages are counted r
     }
     if (pages !== Inode.pageCount.get(view, inode))
       report(`inode ${inode} has ${pages} pages, counts others`);
+    const wrong = wrongNodes(view, Inode.pages.get(view, inode));
+    if (wrong > 0) report(`inode ${inode}: ${wrong} nodes of its index hold nothing, or count wrongly`);
     if (Inode.imagePages.get(view, inode) > end) report(`inode ${inode}: pages of the image beyond the end`);
   }
 });

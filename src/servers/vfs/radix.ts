@@ -56,7 +56,8 @@ export function setPage(tx: Transaction, root: RootField, index: number, word: n
   assert(word !== 0, "a page is taken away with removePage");
   let node = root.get(tx);
   if (node === 0) {
-    node = newNode(tx, 0);
+    // As high as this page needs: a node below the root that held nothing would never go.
+    node = newNode(tx, levelFor(index));
     root.set(tx, node);
   }
   let level = RadixNode.level.get(tx, node);
@@ -84,6 +85,13 @@ export function setPage(tx: Transaction, root: RootField, index: number, word: n
   RadixNode.slots.set(tx, node, slot, word);
   if (old === 0) RadixNode.used.set(tx, node, RadixNode.used.get(tx, node) + 1);
   return old;
+}
+
+/** The level of the lowest root under which page `index` can be. */
+function levelFor(index: number): number {
+  let level = 0;
+  while (index >= 2 ** (BITS * (level + 1))) level++;
+  return level;
 }
 
 function newNode(tx: Transaction, level: number): RadixNode {
@@ -216,6 +224,21 @@ export function* eachPage(
     if (level === 0) yield [index, value];
     else yield* eachPage(view, value as RadixNode, index);
   }
+}
+
+/** How many nodes of a tree hold nothing, or not as much as they say: for the checker. */
+export function wrongNodes(view: HeapView, node: RadixNode): number {
+  if (node === 0) return 0;
+  const level = RadixNode.level.get(view, node);
+  let used = 0;
+  let wrong = 0;
+  for (let slot = 0; slot < RADIX_SLOTS; slot++) {
+    const value = RadixNode.slots.get(view, node, slot);
+    if (value === 0) continue;
+    used++;
+    if (level > 0) wrong += wrongNodes(view, value as RadixNode);
+  }
+  return used === 0 || used !== RadixNode.used.get(view, node) ? wrong + 1 : wrong;
 }
 
 /** Adapters for the two records that have a tree. */

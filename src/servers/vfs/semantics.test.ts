@@ -215,6 +215,25 @@ describe("open files", () => {
     assert.deepEqual(checkHeap(m.tx), []);
   });
 
+  test("a file that begins with a large hole has a sound index, and goes", () => {
+    const m = new TestMachine();
+    const free = frameUsage(m.tx).free;
+    // One page behind what a node, two and three levels of nodes hold.
+    for (const [name, page] of [
+      ["/a", 64],
+      ["/b", 64 ** 2],
+      ["/c", 64 ** 3 + 1],
+    ] as const) {
+      const f = m.open(name, O.CREAT | O.RDWR);
+      m.write(f, "end", page * 4096);
+      assert.deepEqual(checkHeap(m.tx), []);
+      m.unlink(name);
+      m.close(f);
+      assert.deepEqual(checkHeap(m.tx), []);
+    }
+    assert.ok(frameUsage(m.tx).free > free - 200);
+  });
+
   test("a removed file lives as long as it is open", () => {
     const m = new TestMachine({ image });
     const f = m.open("/bin/sh", O.RDWR);
