@@ -297,6 +297,8 @@ export const Task = defineRecord("task", {
   /** Of an alarm (alarm.ts): whose, a value of ALARM; else 0. */
   isTimer: u32(),
   personality: u32(),
+  /** Harts on which it may run, by bits, as sched_setaffinity was told; 0: all. Guarded by the tree lock. */
+  affinity: u32(),
   /** Of an alarm: the record that it belongs to, 0 if that has given it up. */
   alarmOwner: u32(),
 });

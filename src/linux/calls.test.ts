@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { checkHeap } from "../heap/check.ts";
+import { hartCount } from "../kernel/scheduler.ts";
 import { Process, Task } from "../kernel/task.ts";
 import { pc, unsigned, X } from "../kernel/registers.ts";
 import { AT_FDCWD, O } from "./abi-file.ts";
@@ -508,6 +509,26 @@ describe("programs", () => {
 });
 
 describe("the machine", () => {
+  test("affinity is kept, shown and inherited; policies have priorities", () => {
+    const machine = new LinuxMachine();
+    const tid = Task.tid.get(machine.tx, machine.task);
+    const harts = (1 << hartCount(machine.tx)) - 1;
+    assert.equal(machine.attempt("sched_getaffinity", 0, 8, USER), 8);
+    assert.equal(machine.view(USER, 8).getUint32(0, true), harts);
+    assert.equal(machine.attempt("sched_getaffinity", -1, 8, USER), "ESRCH");
+    assert.equal(machine.attempt("sched_getaffinity", 9999, 8, USER), "ESRCH");
+    assert.equal(machine.attempt("sched_getaffinity", 0, 7, USER), "EINVAL");
+    assert.equal(machine.attempt("sched_setaffinity", tid, 8, machine.words(0xff)), 0);
+    assert.equal(Task.affinity.get(machine.tx, machine.task), harts);
+    assert.equal(machine.attempt("sched_setaffinity", 0, 8, machine.words(0)), "EINVAL");
+    assert.equal(machine.attempt("sched_setaffinity", -1, 8, machine.words(1)), "ESRCH");
+    assert.equal(machine.attempt("sched_get_priority_max", 2), 99);
+    assert.equal(machine.attempt("sched_get_priority_min", 6), 0);
+    assert.equal(machine.attempt("sched_get_priority_min", -23), "EINVAL");
+    assert.equal(machine.attempt("sched_get_priority_max", 4), "EINVAL");
+    clean(machine);
+  });
+
   test("random bytes, sysinfo and names", () => {
     const machine = new LinuxMachine();
     assert.equal(machine.attempt("getrandom", USER, 100, 0), 100);

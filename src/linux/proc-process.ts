@@ -15,6 +15,7 @@ import { spaceUsage } from "../kernel/memory/address-space.ts";
 import { translate } from "../kernel/memory/page-table.ts";
 import { AddressSpace } from "../kernel/memory/records.ts";
 import { kernelOf } from "../kernel/process.ts";
+import { affinityOf } from "./sys-scheduling.ts";
 import { hartCount } from "../kernel/scheduler.ts";
 import { handlerOf, SIG_IGN, SIGNALS_MAX } from "../kernel/signal.ts";
 import { Kernel, LIFE, Limits, Process, RUN, SignalHandlers, Task } from "../kernel/task.ts";
@@ -202,13 +203,26 @@ function umaskOf(view: HeapView, task: Task): string {
   return mask.toString(8).padStart(4, "0");
 }
 
+/** The bits of a set as Linux lists them: "0-1,3". */
+function rangesOf(set: number): string {
+  const ranges: string[] = [];
+  for (let first = 0; first < 32; first++) {
+    if (((set >>> first) & 1) === 0) continue;
+    let last = first;
+    while (last < 31 && ((set >>> (last + 1)) & 1) === 1) last++;
+    ranges.push(first === last ? `${first}` : `${first}-${last}`);
+    first = last;
+  }
+  return ranges.join(",");
+}
+
 /** /proc/PID/status. */
 export function statusText(view: HeapView, subject: Subject, isTask: boolean): string {
   const { process, task } = subject;
   const pid = Process.pid.get(view, process);
   const [letter, name] = stateOf(view, subject);
   const pages = pagesOfSubject(view, subject);
-  const harts = hartCount(view);
+  const harts = task === 0 ? (1 << hartCount(view)) - 1 : affinityOf(view, task);
   const own = isTask ? Task.tid.get(view, task) : pid;
   const lines: (readonly [string, string])[] = [
     ["Name", commandName(view, subject)],
@@ -233,8 +247,8 @@ export function statusText(view: HeapView, subject: Subject, isTask: boolean): s
     ["NoNewPrivs", `${Process.noNewPrivileges.get(view, process)}`],
     ["Seccomp", "0"],
     ["Seccomp_filters", "0"],
-    ["Cpus_allowed", ((1 << harts) - 1).toString(16)],
-    ["Cpus_allowed_list", harts === 1 ? "0" : `0-${harts - 1}`],
+    ["Cpus_allowed", harts.toString(16)],
+    ["Cpus_allowed_list", rangesOf(harts)],
     ["Mems_allowed", "1"],
     ["Mems_allowed_list", "0"],
     ["voluntary_ctxt_switches", `${task === 0 ? 0 : Task.switches.get(view, task)}`],

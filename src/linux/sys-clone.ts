@@ -210,6 +210,8 @@ function enrol(call: SystemCall, request: CloneRequest): number {
   tx.storeMemory(registers + (REG_ROOT >> 2), spaceRoot(tx, Task.space.get(tx, child)) | 0);
   for (let word = 0; word < 2; word++) Task.mask.set(tx, child, word, Task.mask.get(tx, task, word));
   for (let word = 0; word < 4; word++) Task.name.set(tx, child, word, Task.name.get(tx, task, word));
+  Task.personality.set(tx, child, Task.personality.get(tx, task));
+  Task.affinity.set(tx, child, Task.affinity.get(tx, task));
   if ((flags & CLONE.CLONE_VM) === 0 || (flags & CLONE.CLONE_VFORK) !== 0) {
     Task.stackBase.set(tx, child, Task.stackBase.get(tx, task));
     Task.stackSize.set(tx, child, Task.stackSize.get(tx, task));

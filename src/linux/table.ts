@@ -31,6 +31,7 @@ import { openRows } from "./sys-open.ts";
 import { pidfdRows } from "./sys-pidfd.ts";
 import { pollRows } from "./sys-poll.ts";
 import { processRows } from "./sys-process.ts";
+import { schedulingRows } from "./sys-scheduling.ts";
 import { readWriteRows } from "./sys-read-write.ts";
 import { signalRows } from "./sys-signal.ts";
 import { socketRows } from "./sys-socket.ts";
@@ -59,6 +60,7 @@ export const callRows: readonly CallRow[] = [
   ...pidfdRows,
   ...pollRows,
   ...processRows,
+  ...schedulingRows,
   ...readWriteRows,
   ...signalRows,
   ...socketRows,

@@ -155,13 +155,17 @@ export const processes: readonly Scenario[] = [
     yield* g.call("getrlimit", 3, buffer);
     yield* g.call("setrlimit", 3, yield* g.put([65536, 65536]));
     yield* g.ok("sched_getaffinity", 0, 128, buffer);
-    yield* g.call("sched_setaffinity", 0, 8, yield* g.put([1]));
+    yield* g.ok("sched_setaffinity", 0, 8, yield* g.put([1, 0]));
+    yield* g.fails("ESRCH", "sched_setaffinity", -1, 8, yield* g.put([1, 0]));
+    yield* g.fails("EINVAL", "sched_setaffinity", 0, 8, yield* g.put([0, 0]));
+    yield* g.fails("ESRCH", "sched_getaffinity", 999, 128, buffer);
     yield* g.call("sched_getscheduler", 0);
     yield* g.call("sched_getparam", 0, buffer);
     yield* g.call("sched_setscheduler", 0, 0, yield* g.put([0]));
     yield* g.call("sched_setparam", 0, yield* g.put([0]));
     yield* g.ok("sched_get_priority_max", 0);
     yield* g.ok("sched_get_priority_min", 0);
+    yield* g.fails("EINVAL", "sched_get_priority_min", -23);
     yield* g.call("sched_rr_get_interval", 0, buffer);
     yield* g.call("getpriority", 0, 0);
     yield* g.call("setpriority", 0, 0, 5);
