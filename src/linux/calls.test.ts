@@ -529,6 +529,20 @@ describe("the machine", () => {
     clean(machine);
   });
 
+  test("the directory of a process stands for it, as a pidfd does", () => {
+    const machine = new LinuxMachine(["dev", "proc", "tmp"]);
+    const pid = Process.pid.get(machine.tx, machine.process);
+    const directory = machine.attempt("openat", AT_FDCWD, `/proc/${pid}`, O.DIRECTORY, 0);
+    assert.equal(machine.attempt("pidfd_send_signal", directory, 10, 0, 0), 0);
+    assert.notEqual(Process.pending.get(machine.tx, machine.process, 0) & (1 << 9), 0);
+    const other = machine.attempt("openat", AT_FDCWD, `/proc/${pid}/fd`, O.DIRECTORY, 0);
+    assert.equal(machine.attempt("pidfd_send_signal", other, 10, 0, 0), "EBADF");
+    // Whoever has its pid later is not meant.
+    Process.serial.set(machine.tx, machine.process, Process.serial.get(machine.tx, machine.process) + 1);
+    machine.tx.commit();
+    assert.equal(machine.attempt("pidfd_send_signal", directory, 10, 0, 0), "ESRCH");
+  });
+
   test("random bytes, sysinfo and names", () => {
     const machine = new LinuxMachine();
     assert.equal(machine.attempt("getrandom", USER, 100, 0), 100);

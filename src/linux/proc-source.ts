@@ -185,6 +185,10 @@ registerProcSource({
     return 0;
   },
   isProcess: (tx, pid) => subjectOf(tx, pid, 0) !== undefined,
+  serial(tx, pid) {
+    const process = subjectOf(tx, pid, 0)?.process;
+    return process === undefined ? 0 : Process.serial.get(tx, process);
+  },
   tasks(tx, pid) {
     const process = processOf(tx, pid);
     if (process === 0 || !Process.isLive(tx, process)) return [];

@@ -1,13 +1,16 @@
 /** Files that stand for processes: pidfd_open, pidfd_send_signal, pidfd_getfd (servers/event/pid-file.ts). */
 
 import { errno } from "../base/errno.ts";
+import { none } from "../heap/record.ts";
+import type { Transaction } from "../heap/transaction.ts";
 import type { CallHandler } from "../kernel/call.ts";
 import { addFile, fileAt, getFile, lockFiles } from "../kernel/descriptors.ts";
-import { holdFile } from "../kernel/file.ts";
+import { type File, holdFile } from "../kernel/file.ts";
 import { lockTree, processOf, taskOf } from "../kernel/process.ts";
 import { sendToProcess, SI, SIGNALS_MAX } from "../kernel/signal.ts";
 import { Process, Task } from "../kernel/task.ts";
 import { createPidFileFile, processOfFile } from "../servers/event/event-server.ts";
+import { vfs } from "../servers/vfs/vfs.ts";
 import { O } from "./abi-file.ts";
 import { type CallRow, flagSet, full, partial } from "./row.ts";
 import { descriptorLimit } from "./sys-descriptor.ts";
@@ -28,12 +31,19 @@ const pidfdOpen: CallHandler = (call) => {
   return addFile(tx, table, file, true, descriptorLimit(call));
 };
 
+/** Linux takes the directory /proc/PID, which is older than pidfds, for one. With the tree locked. */
+function processMeant(tx: Transaction, file: File): Process {
+  const pid = vfs.processOfDirectory(tx, file);
+  if (pid < 0) return processOfFile(tx, file);
+  return pid === 0 ? none() : processOf(tx, pid);
+}
+
 const pidfdSendSignal: CallHandler = (call) => {
   const { tx, task } = call;
   const signal = call.int(1);
   call.refuseUnknown(call.uint(3), 0);
   lockTree(tx);
-  const process = processOfFile(tx, getFile(tx, task, call.int(0)));
+  const process = processMeant(tx, getFile(tx, task, call.int(0)));
   if (signal < 0 || signal > SIGNALS_MAX) throw errno.EINVAL;
   const isSelf = process === call.process;
   const info =

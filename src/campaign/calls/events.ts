@@ -1,6 +1,6 @@
 /** Files for events, and epolls over them and others. */
 
-import { scenario, type Scenario } from "./scenario.ts";
+import { AT_FDCWD, O, scenario, type Scenario } from "./scenario.ts";
 
 const EPOLL = { IN: 1, OUT: 4, EXCLUSIVE: 1 << 28, ONESHOT: 1 << 30, EDGE: 0x8000_0000 } as const;
 const CTL = { ADD: 1, DEL: 2, MOD: 3 } as const;
@@ -93,10 +93,15 @@ export const events: readonly Scenario[] = [
     yield* g.fails("EBADF", "pidfd_send_signal", poll, 0, 0, 0);
     const copy = yield* g.ok("pidfd_getfd", file, 0, 0);
     yield* g.ok("close", copy);
+    yield* g.call("mkdirat", AT_FDCWD, yield* g.put("/proc"), 0o755);
+    yield* g.call("mount", yield* g.put("proc"), yield* g.put("/proc"), yield* g.put("proc"), 0, 0);
+    const directory = yield* g.ok("openat", AT_FDCWD, yield* g.put(`/proc/${pid}`), O.DIRECTORY, 0);
+    yield* g.ok("pidfd_send_signal", directory, 0, 0, 0);
     yield* g.ok("pidfd_send_signal", file, SIG.TERM, 0, 0);
     yield* g.ok("epoll_pwait", poll, buffer, 1, -1, 0, 8);
     yield* g.ok("waitid", P_PIDFD, file, buffer, WEXITED, 0);
     yield* g.fails("ESRCH", "pidfd_send_signal", file, 0, 0, 0);
+    yield* g.fails("ESRCH", "pidfd_send_signal", directory, 0, 0, 0);
     yield* g.ok("close", file);
     yield* g.ok("close", poll);
   }),

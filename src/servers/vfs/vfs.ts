@@ -33,6 +33,7 @@ import * as opening from "./open.ts";
 import * as paths from "./paths.ts";
 import type { FsContext } from "./records.ts";
 import * as removal from "./remove.ts";
+import { processOfDirectory } from "./proc/procfs.ts";
 import { rename } from "./rename.ts";
 import * as seals from "./seals.ts";
 import * as status from "./stat.ts";
@@ -41,7 +42,6 @@ import * as xattr from "./xattr.ts";
 import "./devices.ts";
 import "./host-folder.ts";
 import "./invariants.ts";
-import "./proc/procfs.ts";
 import "./pts.ts";
 
 export const vfsServer = defineServer("vfs", {
@@ -76,6 +76,9 @@ export const vfsServer = defineServer("vfs", {
   open: opening.open,
   /** TIOCGPTPEER: an open file of a terminal's node in devpts; 0 if there is no such node. */
   openTerminal: opening.openTerminal,
+
+  /** The pid whose directory /proc/PID a file is: 0 if that process is gone, −1 for any other file. */
+  processOfDirectory,
 
   /** memfd_create(2): permission bits and F_SEAL_* bits to begin with; the name is in the path buffer. */
   createMemoryFile: memoryFiles.createMemoryFile,

@@ -15,6 +15,7 @@ registerProcSource({
   self: () => ({ pid: 7, tid: 7 }),
   nextProcess: (_tx, after) => [...processes].find((pid) => pid > after) ?? 0,
   isProcess: (_tx, pid) => processes.has(pid),
+  serial: (_tx, pid) => (processes.has(pid) ? pid : 0),
   tasks: (_tx, pid) => (pid === 7 ? [7, 8] : [pid]),
   owner: (_tx, pid) => ({ uid: pid === 123 ? 1000 : 0, gid: 0 }),
   text: (_tx, pid, tid, name) => `${name} of ${pid}/${tid}\n`,

@@ -21,7 +21,7 @@ import { type NameBytes, nameOf } from "../names.ts";
 import { wantsRead, wantsWrite } from "../open-flags.ts";
 import { registerOpenKind } from "../open.ts";
 import { pathFrom } from "../paths.ts";
-import { Dirent, FILE_SYSTEM, Inode, Mount, VfsState } from "../records.ts";
+import { Dirent, FILE_SYSTEM, FileSystem, Inode, Mount, VfsState } from "../records.ts";
 import { stateOf } from "../state.ts";
 import { type ProcSource, procSource } from "./source.ts";
 import { filesystemsText, mountsText } from "./text.ts";
@@ -65,18 +65,40 @@ interface Found {
   readonly mode: number;
 }
 
+/** Whether what a directory of procfs belongs to exists: for that of a process, the one for which it was made. */
+function isStillThere(tx: Transaction, source: ProcSource, directory: Inode): boolean {
+  const pid = Inode.subject.get(tx, directory);
+  if (pid === 0) return true;
+  if (Inode.detail.get(tx, directory) !== nodeAt(PROCESS)) return source.isProcess(tx, pid);
+  return source.serial(tx, pid) === Inode.object.get(tx, directory);
+}
+
+/**
+ * The process whose directory /proc/PID an open file is: its pid, 0 if it has been reaped (whoever has its pid
+ * now), −1 if the file is no such directory. With the process tree locked.
+ */
+export function processOfDirectory(tx: Transaction, file: File): number {
+  const inode = File.inode.get(tx, file);
+  if (inode === 0 || FileSystem.kind.get(tx, Inode.fileSystem.get(tx, inode)) !== FILE_SYSTEM.PROC) return -1;
+  if (Inode.detail.get(tx, inode) !== nodeAt(PROCESS)) return -1;
+  const source = procSource();
+  return source !== undefined && isStillThere(tx, source, inode) ? Inode.subject.get(tx, inode) : 0;
+}
+
 /** What `name` stands for in a directory of procfs. */
 function resolve(tx: Transaction, source: ProcSource, directory: Inode, name: NameBytes): Found | undefined {
   const at = Inode.detail.get(tx, directory);
   const pid = Inode.subject.get(tx, directory);
-  const object = Inode.object.get(tx, directory);
   const node = NODES[at];
   if (node === undefined) return undefined;
   const number = numberOf(name);
-  if (pid !== 0 && !source.isProcess(tx, pid)) return undefined;
+  if (!isStillThere(tx, source, directory)) return undefined;
+  // The directory of a process keeps a serial there, which what is in it does not need.
+  const object = at === nodeAt(PROCESS) ? 0 : Inode.object.get(tx, directory);
   if (node.type === "processes" && number > 0) {
-    if (!source.isProcess(tx, number)) return undefined;
-    return { identity: { detail: nodeAt(PROCESS), subject: number, object: 0 }, mode: S_IFDIR | 0o555 };
+    const serial = source.serial(tx, number);
+    if (serial === 0) return undefined;
+    return { identity: { detail: nodeAt(PROCESS), subject: number, object: serial }, mode: S_IFDIR | 0o555 };
   }
   if (node.type === "tasks") {
     if (number <= 0 || !source.tasks(tx, pid).includes(number)) return undefined;
@@ -124,7 +146,7 @@ function* listed(
   const at = Inode.detail.get(tx, directory);
   const pid = Inode.subject.get(tx, directory);
   const node = NODES[at];
-  if (node === undefined || (pid !== 0 && !source.isProcess(tx, pid))) return;
+  if (node === undefined || !isStillThere(tx, source, directory)) return;
   for (const [i, [name]] of childrenOf(at).entries()) yield [2 + i, name];
   if (node.type === "mappings") {
     for (const [i, [first, end]] of source.mappings(tx, pid).entries())

@@ -16,6 +16,8 @@ export interface ProcSource {
   /** The least pid above `after`; 0 if there is none. */
   nextProcess(tx: Transaction, after: number): number;
   isProcess(tx: Transaction, pid: number): boolean;
+  /** What tells a process from another one that has had its pid; 0 if there is none. */
+  serial(tx: Transaction, pid: number): number;
   /** The tids of a process, ascending. */
   tasks(tx: Transaction, pid: number): readonly number[];
   /** Who owns the files of a process: its effective ids. */
