@@ -543,6 +543,19 @@ describe("the machine", () => {
     assert.equal(machine.attempt("pidfd_send_signal", directory, 10, 0, 0), "ESRCH");
   });
 
+  test("a timer file that is disarmed shows the interval it was given", () => {
+    const machine = new LinuxMachine();
+    const timer = machine.attempt("timerfd_create", 1, 0);
+    const setting = machine.words(0, 1000, 0, 0);
+    assert.equal(machine.attempt("timerfd_settime", timer, 0, setting, 0), 0);
+    assert.equal(machine.attempt("timerfd_gettime", timer, USER), 0);
+    assert.deepEqual(
+      [0, 8, 16, 24].map((at) => machine.view(USER, 32).getUint32(at, true)),
+      [0, 1000, 0, 0],
+    );
+    clean(machine);
+  });
+
   test("random bytes, sysinfo and names", () => {
     const machine = new LinuxMachine();
     assert.equal(machine.attempt("getrandom", USER, 100, 0), 100);

@@ -61,11 +61,14 @@ function arm(tx: Transaction, timer: TimerFile, at: number): void {
   armAlarm(tx, alarm, at);
 }
 
-/** Arms the timer for the monotonic time `at` (0: disarms it), and every `interval` ns after that. */
+/**
+ * Arms the timer for the monotonic time `at` (0: disarms it), and every `interval` ns after that. Unlike the other
+ * timers of Linux, one that is disarmed still shows the interval that it was given.
+ */
 export function setTimerFile(tx: Transaction, timer: TimerFile, at: number, interval: number): void {
   TimerFile.lock.acquire(tx, timer);
   TimerFile.expired.set(tx, timer, 0);
-  TimerFile.interval.set(tx, timer, at === 0 ? 0 : interval);
+  TimerFile.interval.set(tx, timer, interval);
   arm(tx, timer, at);
 }
 
