@@ -5,12 +5,18 @@
  * an engine may change a NaN's bits on the way through a float register. A single in an f register is boxed:
  * its upper 32 bits are ones, and a value that is not boxed reads as the canonical NaN (21.2).
  */
-import { type Emitter, FORMAT, type Format, type HelperName, type Instruction, OPCODE, row } from "./isa.ts";
+import {
+  type Emitter,
+  type FloatSource,
+  FORMAT,
+  type Format,
+  type HelperName,
+  type Instruction,
+  OPCODE,
+  row,
+} from "./isa.ts";
 import { type Expr, i32, i64 } from "./wasm/expression.ts";
 import { I64, LOAD, STORE } from "./wasm/opcodes.ts";
-
-const CANONICAL_NAN_32 = 0x7fc00000;
-const BOX = 0xffffffff_00000000n;
 
 /** How the two formats differ. */
 interface FloatFormat {
@@ -19,9 +25,9 @@ interface FloatFormat {
   readonly fmt: 0 | 1;
   readonly helper: "f32" | "f64";
   readonly signBit: bigint;
-  /** A register's bits as this format's value, and back. */
-  readonly open: (e: Emitter, bits: Expr) => Expr;
-  readonly close: (value: Expr) => Expr;
+  /** The value of a source, and how the destination gets one. */
+  readonly open: (e: Emitter, source: FloatSource) => Expr;
+  readonly set: (e: Emitter, value: Expr) => void;
 }
 
 const SINGLE: FloatFormat = {
@@ -30,11 +36,8 @@ const SINGLE: FloatFormat = {
   fmt: 0,
   helper: "f32",
   signBit: 1n << 31n,
-  open: (e, bits) => {
-    const held = e.f.let(bits);
-    return held.shrS(32).eq(-1).select(held.wrap(), i32(CANONICAL_NAN_32));
-  },
-  close: (value) => value.extendU().or(i64(BOX)),
+  open: (e, source) => e.single(source),
+  set: (e, value) => e.setSingle(value),
 };
 
 const DOUBLE: FloatFormat = {
@@ -43,15 +46,15 @@ const DOUBLE: FloatFormat = {
   fmt: 1,
   helper: "f64",
   signBit: 1n << 63n,
-  open: (_e, bits) => bits,
-  close: (value) => value,
+  open: (e, source) => [e.fs1, e.fs2, e.fs3][source - 1]!.call(e),
+  set: (e, value) => e.setFd(value),
 };
 
 function rowsOf(format: FloatFormat): Instruction[] {
-  const { extension, suffix, fmt, open, close } = format;
-  const a = (e: Emitter): Expr => open(e, e.fs1());
-  const b = (e: Emitter): Expr => open(e, e.fs2());
-  const c = (e: Emitter): Expr => open(e, e.fs3());
+  const { extension, suffix, fmt, open, set } = format;
+  const a = (e: Emitter): Expr => open(e, 1);
+  const b = (e: Emitter): Expr => open(e, 2);
+  const c = (e: Emitter): Expr => open(e, 3);
   const signBit = format.fmt === 0 ? i32(Number(format.signBit)) : i64(format.signBit);
   const withoutSign = format.fmt === 0 ? i32(0x7fffffff) : i64(format.signBit - 1n);
   type Suffix<N extends HelperName> = N extends `f64_${infer S}` ? S : never;
@@ -69,7 +72,7 @@ function rowsOf(format: FloatFormat): Instruction[] {
   const arithmetic = (name: "add" | "sub" | "mul" | "div", funct5: number): Instruction =>
     opFp(`f${name}.${suffix}`, funct5, {}, FORMAT.float2Rounded, (e) => {
       const rm = e.roundingMode();
-      e.setFd(close(e.helper(helper(name), e.regs(), rm, a(e), b(e))));
+      set(e, e.helper(helper(name), e.regs(), rm, a(e), b(e)));
     });
 
   /** Negates by a bit, which 20.6's definitions of fmsub, fnmsub and fnmadd come to; NaNs stay NaNs. */
@@ -78,15 +81,15 @@ function rowsOf(format: FloatFormat): Instruction[] {
       const rm = e.roundingMode();
       const x = negateProduct ? a(e).xor(signBit) : a(e);
       const z = negateAddend ? c(e).xor(signBit) : c(e);
-      e.setFd(close(e.helper(helper("fma"), e.regs(), rm, x, b(e), z)));
+      set(e, e.helper(helper("fma"), e.regs(), rm, x, b(e), z));
     });
 
   const sign = (name: string, funct3: number, f: (a: Expr, b: Expr) => Expr): Instruction =>
-    opFp(`${name}.${suffix}`, 0x04, { funct3 }, FORMAT.float2, (e) => e.setFd(close(f(e.f.let(a(e)), b(e)))));
+    opFp(`${name}.${suffix}`, 0x04, { funct3 }, FORMAT.float2, (e) => set(e, f(e.f.let(a(e)), b(e))));
 
   const extreme = (name: "min" | "max", funct3: number): Instruction =>
     opFp(`f${name}.${suffix}`, 0x05, { funct3 }, FORMAT.float2, (e) =>
-      e.setFd(close(e.helper(helper(name), e.regs(), a(e), b(e)))),
+      set(e, e.helper(helper(name), e.regs(), a(e), b(e))),
     );
 
   const compare = (name: "eq" | "lt" | "le", funct3: number): Instruction =>
@@ -107,7 +110,7 @@ function rowsOf(format: FloatFormat): Instruction[] {
   const fromInteger = (name: string, rs2: number, to: "from_l" | "from_lu", x: (rs1: Expr) => Expr) =>
     opFp(`fcvt.${suffix}.${name}`, 0x1a, { rs2 }, formatFromInteger(name), (e) => {
       const rm = e.roundingMode();
-      e.setFd(close(e.helper(helper(to), e.regs(), rm, x(e.rs1()))));
+      set(e, e.helper(helper(to), e.regs(), rm, x(e.rs1())));
     });
 
   return [
@@ -121,7 +124,7 @@ function rowsOf(format: FloatFormat): Instruction[] {
     arithmetic("div", 0x03),
     opFp(`fsqrt.${suffix}`, 0x0b, { rs2: 0 }, FORMAT.float1Rounded, (e) => {
       const rm = e.roundingMode();
-      e.setFd(close(e.helper(helper("sqrt"), e.regs(), rm, a(e))));
+      set(e, e.helper(helper("sqrt"), e.regs(), rm, a(e)));
     }),
     sign("fsgnj", 0, (x, y) => x.and(withoutSign).or(y.and(signBit))),
     sign("fsgnjn", 1, (x, y) => x.and(withoutSign).or(y.xor(signBit).and(signBit))),
@@ -147,7 +150,7 @@ function rowsOf(format: FloatFormat): Instruction[] {
 
 export const FLOAT: readonly Instruction[] = [
   row("flw", "F", OPCODE.loadFp, { funct3: 2 }, FORMAT.floatLoad, (e) =>
-    e.setFd(e.load(LOAD.i64U32, e.rs1().add(e.imm())).or(i64(BOX))),
+    e.setSingle(e.load(LOAD.i64U32, e.rs1().add(e.imm())).wrap()),
   ),
   row("fsw", "F", OPCODE.storeFp, { funct3: 2 }, FORMAT.floatStore, (e) =>
     e.store(STORE.i64Low32, e.rs1().add(e.imm()), e.fs2()),
@@ -165,7 +168,7 @@ export const FLOAT: readonly Instruction[] = [
     e.setRd(e.fs1().extend32S()),
   ),
   row("fmv.w.x", "F", OPCODE.opFp, { funct7: 0x78, rs2: 0, funct3: 0 }, FORMAT.integerToFloat, (e) =>
-    e.setFd(e.rs1().or(i64(BOX))),
+    e.setSingle(e.rs1().wrap()),
   ),
   row("fmv.x.d", "D", OPCODE.opFp, { funct7: 0x71, rs2: 0, funct3: 0 }, FORMAT.floatToInteger, (e) =>
     e.setRd(e.fs1()),
@@ -175,13 +178,13 @@ export const FLOAT: readonly Instruction[] = [
   ),
   row("fcvt.s.d", "D", OPCODE.opFp, { funct7: 0x20, rs2: 1 }, FORMAT.float1Rounded, (e) => {
     const rm = e.roundingMode();
-    e.setFd(SINGLE.close(e.helper("f32_from_f64", e.regs(), rm, e.fs1())));
+    e.setSingle(e.helper("f32_from_f64", e.regs(), rm, e.fs1()));
   }),
   row("fcvt.d.s", "D", OPCODE.opFp, { funct7: 0x21, rs2: 0 }, FORMAT.float1Exact, (e) => {
     // Exact, so the rounding mode only has to be a valid one.
     const rm = e.roundingMode();
     const value = e.f.local(I64);
-    e.f.set(value, e.helper("f64_from_f32", e.regs(), rm, SINGLE.open(e, e.fs1())));
+    e.f.set(value, e.helper("f64_from_f32", e.regs(), rm, e.single(1)));
     e.setFd(value);
   }),
 ];

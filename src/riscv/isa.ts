@@ -50,6 +50,9 @@ export interface Format {
   readonly rounds?: true;
 }
 
+/** Which floating-point source of an instruction: rs1, rs2 or rs3. */
+export type FloatSource = 1 | 2 | 3;
+
 /** Names of the operand formats of the 32-bit instructions. */
 type FormatName =
   | "none"
@@ -175,6 +178,9 @@ export interface Emitter {
   fs2(): Expr;
   fs3(): Expr;
   setFd(value: Expr): void;
+  /** A source as a single, i32: what is not boxed is the canonical NaN. The destination gets one, boxed. */
+  single(source: FloatSource): Expr;
+  setSingle(value: Expr): void;
   /** The rounding mode, i32, 0 to 4. Leaves as illegal instruction if frm is needed and reserved. */
   roundingMode(): Expr;
   helper(name: HelperName, ...args: Expr[]): Expr;

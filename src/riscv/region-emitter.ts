@@ -19,7 +19,7 @@ import {
   REG_RESERVED_VALUE,
   REG_SCRATCH,
 } from "../base/hart-abi.ts";
-import type { CsrOperation, Emitter, HelperName, Instruction } from "./isa.ts";
+import type { CsrOperation, Emitter, FloatSource, HelperName, Instruction } from "./isa.ts";
 import { FIXED } from "./region-locals.ts";
 import {
   constantHole,
@@ -32,11 +32,12 @@ import {
 } from "./region-template.ts";
 import type { Group } from "./region-accesses.ts";
 import { forbidden } from "./tier0-memory.ts";
-import { asBits, asFloat, type Binary, BINARY32, BINARY64, FLAG, isOrdinary } from "./softfloat.ts";
+import { asBits, asFloat, type Binary, BINARY32, BINARY64, boxed, FLAG, unboxed } from "./softfloat.ts";
 import { type Expr, f64, i32, i64, load, rmw } from "./wasm/expression.ts";
 import type { FunctionBuilder } from "./wasm/function-builder.ts";
 import {
   accessLog2,
+  F32,
   F64,
   I32,
   I64,
@@ -49,14 +50,19 @@ import {
   type ValueType,
 } from "./wasm/opcodes.ts";
 
-const { regs, hart, root, target, offset, native } = FIXED;
+const { regs, hart, root, target, offset, ceiling, ceiling32 } = FIXED;
 
-/** What the local `native` says. */
-export function nativeOf(): Expr {
-  return load(LOAD.i32, regs, REG_FRM)
+/** Sets the ceilings (region-locals.ts) as frm and fflags say. */
+export function setCeilings(f: FunctionBuilder): void {
+  const isNative = load(LOAD.i32, regs, REG_FRM)
     .eqz()
     .and(load(LOAD.i32, regs, REG_FFLAGS));
+  f.set(ceiling, isNative.select(f64(Number.POSITIVE_INFINITY), f64(0)));
+  f.set(ceiling32, isNative.select(i32(INFINITY_32), i32(0)).asF32());
 }
+const INFINITY_32 = 0x7f800000;
+const LEAST_NORMAL_32 = 0x00800000;
+const LEAST_NORMAL = 2.2250738585072014e-308;
 
 /** fsgnj.d, fsgnjn.d and fsgnjx.d of one register: a move, a negation, the absolute value. */
 export function recordSign(f: FunctionBuilder, row: Instruction): boolean {
@@ -257,6 +263,21 @@ export class RegionEmitter implements Emitter {
   setFd(value: Expr): void {
     this.f.set(registerHole(F64, HOLE.fd), value.asF64());
   }
+  single(source: FloatSource): Expr {
+    const { f } = this;
+    if (source === 1)
+      return this.#is(VARIANT.single1) ? registerHole(F32, HOLE.single1).asI32() : unboxed(f, this.fs1());
+    if (source === 2)
+      return this.#is(VARIANT.single2) ? registerHole(F32, HOLE.single2).asI32() : unboxed(f, this.fs2());
+    return this.#is(VARIANT.single3) ? registerHole(F32, HOLE.single3).asI32() : unboxed(f, this.fs3());
+  }
+  /** Both the register and, until the end of the block, the single alone. */
+  setSingle(value: Expr): void {
+    const { f } = this;
+    const single = f.let(value.asF32());
+    f.set(registerHole(F32, HOLE.singleRd), single);
+    this.setFd(boxed(single.asI32()));
+  }
 
   /** Leaves the instruction to tier 0 if `condition`; nothing must have been done yet. */
   #leaveIf(condition: Expr): void {
@@ -300,26 +321,32 @@ export class RegionEmitter implements Emitter {
     return this.#call(name, resultOf(name), ...args);
   }
 
-  /** The engine's operation, if it must be right (softfloat.ts), else the exact one. */
+  /**
+   * The engine's operation, if it must be right, else the exact one. Where the engine rounds as it is to be and NX
+   * has accrued, a finite sum or root is right, since a tiny one is exact; so is a finite product or quotient
+   * above the least normal number, to which a tiny one may have been rounded (softfloat.ts).
+   */
   #native(binary: Binary, name: HelperName, [, , a, b]: Expr[]): Expr {
     const { f } = this;
     const operation = this.#arithmetic()!;
+    const isDouble = binary === BINARY64;
     const x = f.let(asFloat(binary, a!));
     const y = b === undefined ? undefined : f.let(asFloat(binary, b));
     const result = f.let(operation === "sqrt" ? x.sqrt() : x[operation](y!));
-    const bits = f.let(asBits(binary, result));
-    f.if(
-      native.and(isOrdinary(binary, bits)).eqz(),
-      () => {
-        const mode = this.#dynamicMode();
-        const operands = [asBits(binary, x), ...(y === undefined ? [] : [asBits(binary, y)])];
-        f.set(bits, this.#call(name, binary.bits, regs, mode, ...operands));
-        f.set(native, nativeOf());
-        f.set(result, asFloat(binary, bits));
-      },
-      undefined,
-      "unlikely",
-    );
+    const magnitude = f.let(result.abs());
+    const conditions = [magnitude.lt(isDouble ? ceiling : ceiling32)];
+    if (operation === "mul" || operation === "div")
+      conditions.push(magnitude.gt(isDouble ? f64(LEAST_NORMAL) : i32(LEAST_NORMAL_32).asF32()));
+    f.block((done) => {
+      f.block((slow) => {
+        for (const condition of conditions) f.brIf(slow, condition.eqz(), "unlikely");
+        f.br(done);
+      });
+      const mode = this.#dynamicMode();
+      const operands = [asBits(binary, x), ...(y === undefined ? [] : [asBits(binary, y)])];
+      f.set(result, asFloat(binary, this.#call(name, binary.bits, regs, mode, ...operands)));
+      setCeilings(f);
+    });
     return asBits(binary, result);
   }
 
@@ -476,7 +503,7 @@ export class RegionEmitter implements Emitter {
     const old = f.let(load(LOAD.i32, regs, REG_FFLAGS));
     if (operation === "write") {
       f.store(STORE.i32, regs, this.rs1().wrap().and(31), REG_FFLAGS);
-      f.set(native, nativeOf());
+      setCeilings(f);
     }
     this.setRd(old.extendU());
   }

@@ -35,7 +35,7 @@ import type { CallByName } from "./helpers.ts";
 import type { Instruction } from "./isa.ts";
 import { ENTRY, isCacheable, jumpCacheEntry, jumpCacheEntryOf, tagOf } from "./jump-cache.ts";
 import { type Group, groupAccesses, isAccess } from "./region-accesses.ts";
-import { groupCheck, nativeOf, recordLogic, recordSign, RegionEmitter } from "./region-emitter.ts";
+import { groupCheck, recordLogic, recordSign, RegionEmitter, setCeilings } from "./region-emitter.ts";
 import { findNarrow, isLogic } from "./region-narrow.ts";
 import { analyse, dominates, type Flow, type Node } from "./region-flow.ts";
 import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
@@ -45,7 +45,7 @@ import { type Expr, i32, i64, load } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
 import { LOAD, STORE } from "./wasm/opcodes.ts";
 
-const { regs, hart, entry: entryNumber, depth, budget, offset, why, native, target: jumpTarget } = FIXED;
+const { regs, hart, entry: entryNumber, depth, budget, offset, why, target: jumpTarget } = FIXED;
 const union = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x | b.x, f: a.f | b.f });
 
 /** What the writer needs of the module that the region is in. */
@@ -108,6 +108,9 @@ function emitRow(f: FunctionBuilder, row: Instruction, variant: number): void {
   row.emit(new RegionEmitter(f, row, variant));
 }
 
+/** Whether what the row puts into a floating-point register is a single. */
+const isSingle = ({ extension, name }: Instruction): boolean => extension === "F" || name === "fcvt.s.d";
+
 class RegionWriter {
   readonly #f: FunctionBuilder;
   readonly #target: RegionTarget;
@@ -130,6 +133,8 @@ class RegionWriter {
   /** Narrow registers before and after the step that is written. */
   #narrow = 0;
   #narrowAfter = 0;
+  /** Floating-point registers that hold singles before it, as the block has set them. */
+  #singles = 0;
   /** Dirty registers where code is written. */
   #dirty: RegisterSet = NO_REGISTERS;
 
@@ -348,6 +353,13 @@ class RegionWriter {
       if (operands.includes("rs1") && (this.#narrow >>> fill.rs1) & 1) variant |= VARIANT.narrowRs1;
       if (operands.includes("rs2") && (this.#narrow >>> fill.rs2) & 1) variant |= VARIANT.narrowRs2;
     }
+    if (this.#singles !== 0) {
+      const held = (register: number): number => (this.#singles >>> register) & 1;
+      const reads = step.uses.f;
+      if (((reads >>> fill.rs1) & 1 & held(fill.rs1)) !== 0) variant |= VARIANT.single1;
+      if (((reads >>> fill.rs2) & 1 & held(fill.rs2)) !== 0) variant |= VARIANT.single2;
+      if (((reads >>> fill.rs3) & 1 & held(fill.rs3)) !== 0) variant |= VARIANT.single3;
+    }
     if (group === undefined && this.#keepsLeaf(step, this.#node)) {
       variant |= VARIANT.leaf;
       fill.top = this.#locals.top(fill.rs1);
@@ -408,8 +420,12 @@ class RegionWriter {
       for (let i = 0; i < steps.length; i++) {
         this.#narrow = narrow?.[i] ?? 0;
         this.#narrowAfter = narrow?.[i + 1] ?? 0;
-        this.#emit(steps[i]!, labels[stubOf[i]!], groups[i]);
+        const step = steps[i]!;
+        this.#emit(step, labels[stubOf[i]!], groups[i]);
+        this.#singles &= ~step.defines.f;
+        if (isSingle(step.row)) this.#singles |= step.defines.f;
       }
+      this.#singles = 0;
       this.#locals.extend(this.#narrowAfter);
       this.#narrow = 0;
       this.#narrowAfter = 0;
@@ -441,7 +457,7 @@ class RegionWriter {
 
   /** Looks whether the engine's arithmetic is right now, in regions that have some. */
   #setNative(): void {
-    if (this.#hasArithmetic) this.#f.set(native, nativeOf());
+    if (this.#hasArithmetic) setCeilings(this.#f);
   }
 
   #spillBudget(): void {

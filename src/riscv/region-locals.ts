@@ -13,7 +13,17 @@ import { CONTROL, F32, F64, I32, I64, LOAD, STORE, type ValueType } from "./wasm
 /** Parameters, and the locals behind them, by index. */
 export const FIXED: Readonly<
   Record<
-    "regs" | "hart" | "entry" | "depth" | "root" | "budget" | "offset" | "why" | "target" | "native",
+    | "regs"
+    | "hart"
+    | "entry"
+    | "depth"
+    | "root"
+    | "budget"
+    | "offset"
+    | "why"
+    | "target"
+    | "ceiling"
+    | "ceiling32",
     Expr
   >
 > = {
@@ -31,16 +41,20 @@ export const FIXED: Readonly<
   why: local(I32, 7),
   /** Target of jalr. */
   target: local(I64, 8),
-  /** Not 0 if the engine's ordinary results are right: frm is to nearest even, and NX has accrued. */
-  native: local(I32, 9),
+  /**
+   * What the magnitude of a result of the engine must be below to be right: infinity if frm is to nearest even and
+   * NX has accrued, else 0. Double and single.
+   */
+  ceiling: local(F64, 9),
+  ceiling32: local(F32, 10),
 };
-const FIXED_TYPES: readonly ValueType[] = [I32, I32, I32, I32, I64, I32];
+const FIXED_TYPES: readonly ValueType[] = [I32, I32, I32, I32, I64, F64, F32];
 
 /** Scratch locals of recorded code, by number. */
 export const SCRATCH_TYPES: readonly ValueType[] = [
   ...Array.from({ length: 8 }, () => I32),
   ...Array.from({ length: 12 }, () => I64),
-  ...Array.from({ length: 4 }, () => F32),
+  ...Array.from({ length: 8 }, () => F32),
   ...Array.from({ length: 8 }, () => F64),
 ] as ValueType[];
 
@@ -50,6 +64,7 @@ export class RegionLocals {
   readonly #x = new Uint8Array(32);
   readonly #narrow = new Uint8Array(32);
   readonly #float = new Uint8Array(32);
+  readonly #single = new Uint8Array(32);
   readonly #base = new Uint8Array(32);
   readonly #page = new Uint8Array(64);
   readonly #entry = new Uint8Array(64);
@@ -80,6 +95,10 @@ export class RegionLocals {
   }
   float(register: number): number {
     return (this.#float[register] ||= this.#take(F64));
+  }
+  /** The local with the single that a floating-point register is known to hold. */
+  single(register: number): number {
+    return (this.#single[register] ||= this.#take(F32));
   }
   scratch(number: number): number {
     return (this.#scratch[number] ||= this.#take(SCRATCH_TYPES[number]!));

@@ -9,7 +9,7 @@ import { type RegionLocals, SCRATCH_TYPES } from "./region-locals.ts";
 import { ByteWriter, type Hole } from "./wasm/bytes.ts";
 import { type Expr, hole } from "./wasm/expression.ts";
 import { FunctionBuilder, type Label } from "./wasm/function-builder.ts";
-import { CONTROL, type F64, I32, type I64, type ValueType } from "./wasm/opcodes.ts";
+import { CONTROL, type F32, type F64, I32, type I64, type ValueType } from "./wasm/opcodes.ts";
 
 /** What is to be filled in; a number with some says more. */
 export const HOLE = {
@@ -27,6 +27,11 @@ export const HOLE = {
   narrowRd: 28,
   narrowRs1: 29,
   narrowRs2: 30,
+  /** floating-point registers as the singles that they hold, */
+  singleRd: 31,
+  single1: 32,
+  single2: 33,
+  single3: 34,
   /** the physical address of a group of accesses, */
   base: 8,
   /** the page that is cached for a group, and its entry; the number of 16 MiB, and their leaf table. */
@@ -75,7 +80,7 @@ export function recordedCall(name: string, result: ValueType, args: readonly Exp
   return hole(result, CONTROL.call, HOLE.call, number, args);
 }
 
-export const registerHole = (type: typeof I32 | typeof I64 | typeof F64, kind: number): Expr =>
+export const registerHole = (type: typeof I32 | typeof I64 | typeof F32 | typeof F64, kind: number): Expr =>
   hole(type, CONTROL.localGet, kind);
 export const constantHole = (type: typeof I32 | typeof I64, kind: number): Expr =>
   hole(type, type === I32 ? CONTROL.i32Const : CONTROL.i64Const, kind);
@@ -177,6 +182,18 @@ export function instantiate(f: FunctionBuilder, { bytes, holes, hints }: Templat
       case HOLE.fs3:
         to.unsigned(fill.locals.float(fill.rs3));
         break;
+      case HOLE.singleRd:
+        to.unsigned(fill.locals.single(fill.rd));
+        break;
+      case HOLE.single1:
+        to.unsigned(fill.locals.single(fill.rs1));
+        break;
+      case HOLE.single2:
+        to.unsigned(fill.locals.single(fill.rs2));
+        break;
+      case HOLE.single3:
+        to.unsigned(fill.locals.single(fill.rs3));
+        break;
       case HOLE.base:
         to.unsigned(fill.base);
         break;
@@ -262,6 +279,10 @@ export const VARIANT = {
   narrowRd: 256,
   narrowRs1: 512,
   narrowRs2: 1024,
+  /** A floating-point source is known to hold a single, which a local of its own has. */
+  single1: 2048,
+  single2: 4096,
+  single3: 8192,
 } as const;
 
 const recorded = new Map<Instruction, Map<number, Template>>();

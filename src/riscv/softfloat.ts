@@ -24,6 +24,18 @@ export const FLAG = { NX: 1, UF: 2, OF: 4, DZ: 8, NV: 16 } as const;
 /** Rounding modes. Table 26. */
 export const ROUND = { RNE: 0, RTZ: 1, RDN: 2, RUP: 3, RMM: 4 } as const;
 
+const CANONICAL_NAN_32 = 0x7fc00000;
+const BOX = 0xffffffff_00000000n;
+
+/** A single as an f register holds it. */
+export const boxed = (value: Expr): Expr => value.extendU().or(i64(BOX));
+
+/** The single in the bits of an f register. */
+export function unboxed(f: FunctionBuilder, bits: Expr): Expr {
+  const held = f.let(bits);
+  return held.shrS(32).eq(-1).select(held.wrap(), i32(CANONICAL_NAN_32));
+}
+
 /** An IEEE 754 binary format. */
 export interface Binary {
   readonly name: "f32" | "f64";

@@ -20,9 +20,11 @@ import {
   CSR_OPERATION,
   type CsrOperation,
   type Emitter,
+  type FloatSource,
   type HelperName,
   type ImmediateKind,
 } from "./isa.ts";
+import { boxed, unboxed } from "./softfloat.ts";
 import { emitNote } from "./jump-cache.ts";
 import { CSR_STATUS, forbidden, leafWord } from "./tier0-memory.ts";
 import { type Expr, i32, i64, load, rmw } from "./wasm/expression.ts";
@@ -175,6 +177,12 @@ export class Tier0Emitter implements Emitter {
   }
   setFd(value: Expr): void {
     this.f.store(STORE.i64, this.#at(this.#fields.rd()), value, REG_F);
+  }
+  single(source: FloatSource): Expr {
+    return unboxed(this.f, source === 1 ? this.fs1() : source === 2 ? this.fs2() : this.fs3());
+  }
+  setSingle(value: Expr): void {
+    this.setFd(boxed(value));
   }
 
   roundingMode(): Expr {
