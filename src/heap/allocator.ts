@@ -41,6 +41,7 @@ import {
   TYPE,
   TYPE_WORDS,
   TYPES_AT,
+  WAITS_MAX,
 } from "./layout.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -48,6 +49,7 @@ import type { Transaction } from "./transaction.ts";
 const BLOCK_ALIGN_WORDS = 16;
 /** Blocks that a refill brings. */
 const REFILL = 8;
+assert(STOCK_RING >= WAITS_MAX + REFILL, "a request that parks takes a waiter for each condition");
 /** A stock that grows beyond this gives REFILL blocks back. */
 const STOCK_HIGH = 32;
 

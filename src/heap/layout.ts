@@ -138,8 +138,11 @@ export const WAITS_MAX = 600;
 /** Bytes of a path with its terminating zero (PATH_MAX of Linux), and how many a request has at hand. */
 export const PATH_BYTES = 4096;
 export const PATHS = 2;
-/** A ring is a power of two, so that its indices may run on for ever. */
-export const STOCK_RING = 64;
+/**
+ * A ring is a power of two, so that its indices may run on for ever. It must hold all records of one type that a
+ * transaction takes: a request that parks takes a waiter for each of WAITS_MAX conditions (poll of hundreds of files).
+ */
+export const STOCK_RING = 1024;
 export const STOCK_WORDS: number = STOCK_RING + 2;
 export const LOG_MAX = 8192;
 export const SYSTEM_LOG_MAX = 4096;

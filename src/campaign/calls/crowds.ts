@@ -5,6 +5,7 @@ import { AT_FDCWD, O, scenario, type Scenario } from "./scenario.ts";
 
 const SIG = { INT: 2, KILL: 9, USR2: 12, PIPE: 13, CONT: 18, STOP: 19 } as const;
 const SIG_IGN = 1;
+const POLLIN = 1;
 const CLONE_THREAD = 0x3d_0f00;
 /** Processes in a crowd: more than two transactions signal (batchAfter in kernel/process.ts). */
 const CROWD = 13;
@@ -64,6 +65,17 @@ export const crowds: readonly Scenario[] = [
     yield* crowd(g);
     yield* g.ok("kill", -1, SIG.KILL);
     yield* reap(g);
+  }),
+  scenario("crowds/files that are not ready", function* (g) {
+    yield* g.setUp();
+    const ends = g.bytes(8);
+    yield* g.ok("pipe2", ends, 0);
+    // More waiters than a few refills of a stock bring.
+    const files = 100;
+    const polls = new Int32Array(files * 2);
+    for (let i = 0; i < files; i++) polls.set([0, POLLIN], i * 2);
+    const at = yield* g.put(new Uint8Array(polls.buffer));
+    yield* g.ok("ppoll", at, files, yield* g.put([0, 1000]), 0, 8);
   }),
   scenario("crowds/a key", function* (g) {
     yield* g.setUp();

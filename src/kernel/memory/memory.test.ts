@@ -218,7 +218,7 @@ test("another process's memory can be read as far as it is there", () => {
 });
 
 test("running out of heap is ENOMEM and gives everything back", () => {
-  const { tx, space } = testMachine({ heap: 1 << 20 });
+  const { tx, space } = testMachine({ heap: 3 << 20 });
   const before = census(tx).get("mapping") ?? 0;
   const base = 0x1000_0000;
   let made = 0;
