@@ -14,6 +14,7 @@ import { putU32 } from "./memory/user-memory.ts";
 import { leaveMutexWait } from "./futex-owner.ts";
 import { beginExit, childInfo, exitStep, isOrphanedGroup, lockTree } from "./process.ts";
 import { forgetRecordWait } from "./record-wait.ts";
+import { clearWaits } from "./request.ts";
 import { finishCall } from "./registers.ts";
 import { type Hart, retireTask } from "./scheduler.ts";
 import {
@@ -256,8 +257,15 @@ function enterHandler(
     personality.partialResult(call) === undefined
   ) {
     tx.rollback();
-    while (!personality.abandonStep(tx, task)) tx.commit();
-    Task.inCall.set(tx, task, IN_CALL.ABANDONED);
+    const isDone = personality.hasCome(tx, task);
+    tx.rollback();
+    clearWaits(tx);
+    // What has come must not be lost: who opens the other end of a fifo may be gone by now.
+    if (isDone) Task.inCall.set(tx, task, IN_CALL.UNINTERRUPTIBLE);
+    else {
+      while (!personality.abandonStep(tx, task)) tx.commit();
+      Task.inCall.set(tx, task, IN_CALL.ABANDONED);
+    }
     tx.commit();
     return;
   }

@@ -41,6 +41,8 @@ export interface Personality {
   isInterruptible(call: SystemCall): boolean;
   /** What an interrupted call answers because it has moved bytes already; undefined if it has not. */
   partialResult(call: SystemCall): number | undefined;
+  /** Whether what a waiting call waits for has come, so that no signal interrupts it. The caller rolls back. */
+  hasCome(tx: Transaction, task: Task): boolean;
   /** Gives up what an interrupted call has left that is not resumed: one bounded step; true at the end. */
   abandonStep(tx: Transaction, task: Task): boolean;
   /** Clears away what a finished call has left (ATTENTION.LEFTOVERS): one bounded step; true at the end. */

@@ -5,6 +5,7 @@ import { hartCount } from "../kernel/scheduler.ts";
 import { Process, Task } from "../kernel/task.ts";
 import { pc, unsigned, X } from "../kernel/registers.ts";
 import { AT_FDCWD, O } from "./abi-file.ts";
+import { hasCome } from "./table.ts";
 import { BLOCKS, LinuxMachine, USER, USER_BYTES } from "./testing/linux-machine.ts";
 
 const clean = (machine: LinuxMachine): void => assert.deepEqual(checkHeap(machine.tx), []);
@@ -274,6 +275,12 @@ describe("names", () => {
     assert.equal(machine.attempt("mknodat", AT_FDCWD, "/tmp/fifo", 0o010600, 0), 0);
     assert.equal(machine.attempt("openat", AT_FDCWD, "/tmp/fifo", O.WRONLY | O.NONBLOCK, 0), "ENXIO");
     assert.equal(machine.call("openat", AT_FDCWD, "/tmp/fifo", 0, 0), BLOCKS);
+    const mayFinish = (): boolean => {
+      const answer = hasCome(machine.tx, machine.task);
+      machine.tx.rollback();
+      return answer;
+    };
+    assert.equal(mayFinish(), false);
     clean(machine);
     // The waiting open holds the reading end, so a writer need not wait.
     const waiting = [Task.progress, Task.progressDetail].map((field) => field.get(machine.tx, machine.task));
@@ -283,6 +290,7 @@ describe("names", () => {
     Task.progress.set(machine.tx, machine.task, waiting[0]!);
     Task.progressDetail.set(machine.tx, machine.task, waiting[1]!);
     machine.tx.commit();
+    assert.equal(mayFinish(), true, "no signal interrupts an open whose other end has come");
     assert.equal(machine.attempt("openat", AT_FDCWD, "/tmp/fifo", 0, 0), 1);
     assert.equal(machine.attempt("write", 0, "abc", 3), 3);
     assert.equal(machine.attempt("read", 1, USER, 10), 3);

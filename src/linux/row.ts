@@ -90,6 +90,12 @@ export type RestartKind = "restart" | "always" | "interrupt" | "uninterruptible"
  */
 export type Abandon = (tx: Transaction, task: Task) => boolean;
 
+/**
+ * Whether what a waiting call waits for has come, so that it succeeds although a signal wants to interrupt it. It may
+ * take locks; the caller rolls back.
+ */
+export type HasCome = (tx: Transaction, task: Task) => boolean;
+
 export interface CallRow {
   readonly number: number;
   readonly name: string;
@@ -109,6 +115,8 @@ export interface CallRow {
   readonly countsProgress: boolean;
   /** Set if earlier attempts leave more than a count in Task.progress: gives that up when the call is not resumed. */
   readonly abandon: Abandon | undefined;
+  /** Absent: the call is interrupted all the same, since running it again comes to the same. */
+  readonly hasCome: HasCome | undefined;
   /** Absent: ENOSYS. */
   readonly handler: CallHandler | undefined;
 }
@@ -120,6 +128,7 @@ export interface RowOptions {
   readonly result?: CallRow["result"];
   readonly countsProgress?: boolean;
   readonly abandon?: Abandon;
+  readonly hasCome?: HasCome;
 }
 
 function row(
@@ -132,7 +141,14 @@ function row(
   options: RowOptions,
 ): CallRow {
   const { wait = "none", restart = "restart", restartOf, result = "int", countsProgress = false } = options;
-  const waiting = { wait, restart, restartOf, countsProgress, abandon: options.abandon };
+  const waiting = {
+    wait,
+    restart,
+    restartOf,
+    countsProgress,
+    abandon: options.abandon,
+    hasCome: options.hasCome,
+  };
   return { number, name, args, support, note, handler, result, ...waiting };
 }
 

@@ -10,6 +10,7 @@
 import { errno } from "../base/errno.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import type { SystemCall } from "../kernel/call.ts";
+import { WOULD_BLOCK } from "../kernel/request.ts";
 import { addFile, findFree, installFile, lockFiles } from "../kernel/descriptors.ts";
 import { dropFile, File, FILE_KINDS } from "../kernel/file.ts";
 import { Task } from "../kernel/task.ts";
@@ -68,6 +69,19 @@ export function abandonOpen(tx: Transaction, task: Task): boolean {
   Task.progressDetail.set(tx, task, 0);
   dropFile(tx, file);
   return true;
+}
+
+/** Whether the other end has been opened since an open began to wait. */
+function hasOpened(tx: Transaction, task: Task): boolean {
+  const file = Task.progress.get(tx, task) as File;
+  if (!File.isLive(tx, file) || File.kind.get(tx, file) !== FIFO) return false;
+  try {
+    finishOpening(tx, file, Math.floor(Task.progressDetail.get(tx, task) / 2));
+    return true;
+  } catch (error) {
+    if (error !== WOULD_BLOCK) throw error;
+    return false;
+  }
 }
 
 function openat(call: SystemCall): number {
@@ -176,6 +190,7 @@ export const openRows: readonly CallRow[] = [
   full(56, "openat", ["dirfd", "string", openNames, "open-mode"], openat, {
     wait: "enqueue",
     abandon: abandonOpen,
+    hasCome: hasOpened,
   }),
   partial(
     437,
@@ -186,6 +201,7 @@ export const openRows: readonly CallRow[] = [
     {
       wait: "enqueue",
       abandon: abandonOpen,
+      hasCome: hasOpened,
     },
   ),
   partial(279, "memfd_create", ["string", memfdNames], "no huge pages (MFD_HUGETLB: ENODEV)", memfdCreate),

@@ -122,6 +122,11 @@ export function partialResult(call: SystemCall): number | undefined {
   return done > 0 && currentRow(tx, task)?.countsProgress === true ? done : undefined;
 }
 
+/** Whether what the task's waiting call waits for has come (row.ts). */
+export function hasCome(tx: Transaction, task: Task): boolean {
+  return currentRow(tx, task)?.hasCome?.(tx, task) ?? false;
+}
+
 /**
  * Gives up what earlier attempts of the task's call have left, when it is not going to be resumed: one bounded
  * step; true when nothing is left.
@@ -155,6 +160,7 @@ export function linuxPersonality(trace?: CallTrace): Personality {
     restarts,
     isInterruptible,
     partialResult,
+    hasCome,
     abandonStep,
     clearStep,
     trace,
