@@ -153,6 +153,8 @@ export class Translator {
   #fill(pc: number, { region, number }: FoundEntry): void {
     const element = this.#elementOf(region);
     fillEntry(this.#words, this.#cache, pc, this.#tagHigh, { element, entry: number });
+    // Another program at the same address begins to count anew.
+    this.#calls.delete(pc);
     // Others that share the count may have regions too, and in another address space this one.
     setCount(this.#words, this.#cache, pc, 0);
   }
