@@ -1,12 +1,11 @@
 /** Sets without a bound, and files that others close: signals to many processes, ends that are waited for. */
 
 import type { Guest, Step } from "../guest.ts";
-import { AT_FDCWD, O, scenario, type Scenario } from "./scenario.ts";
+import { AT_FDCWD, O, scenario, type Scenario, thread } from "./scenario.ts";
 
 const SIG = { INT: 2, KILL: 9, USR2: 12, PIPE: 13, CONT: 18, STOP: 19 } as const;
 const SIG_IGN = 1;
 const POLLIN = 1;
-const CLONE_THREAD = 0x3d_0f00;
 /** Processes in a crowd: more than two transactions signal (batchAfter in kernel/process.ts). */
 const CROWD = 13;
 const F = { SETLK: 6, SETLKW: 7, OFD_GETLK: 36, OFD_SETLK: 37, OFD_SETLKW: 38 } as const;
@@ -29,25 +28,12 @@ function* reap(g: Guest): Step {
 
 /** Threads that run `program` and end. */
 function* threads(g: Guest, count: number, program: (own: Guest) => Step): Step {
-  for (let i = 0; i < count; i++) {
-    const word = g.bytes(16);
-    yield* g.clone(
-      CLONE_THREAD,
-      function* (own) {
-        yield* program(own);
-        yield* own.ok("exit", 0);
-      },
-      g.bytes(1024) + 1024,
-      word,
-      0x1000,
-      word + 8,
-    );
-  }
+  for (let i = 0; i < count; i++) yield* thread(g, program);
 }
 
 /** A thread that makes one call and ends. */
-function* thread(g: Guest, call: string, ...args: readonly number[]): Step {
-  yield* threads(g, 1, function* (own) {
+function* threadCalling(g: Guest, call: string, ...args: readonly number[]): Step {
+  yield* thread(g, function* (own) {
     yield* own.call(call, ...args);
   });
 }
@@ -103,7 +89,7 @@ export const crowds: readonly Scenario[] = [
     for (const waits of ["read", "write"] as const) {
       yield* g.ok("pipe2", fds, 0);
       const [reader, writer] = [yield* g.word(fds), yield* g.word(fds + 4)];
-      yield* thread(g, waits, waits === "read" ? reader : writer, buffer, 4096 * 17);
+      yield* threadCalling(g, waits, waits === "read" ? reader : writer, buffer, 4096 * 17);
       yield* g.ok("sched_yield");
       yield* g.ok("close", waits === "read" ? reader : writer);
       yield* g.ok("close", waits === "read" ? writer : reader);
@@ -114,25 +100,25 @@ export const crowds: readonly Scenario[] = [
       ["timerfd_create", 1],
     ] as const) {
       const file = yield* g.ok(make, first, 0);
-      yield* thread(g, "read", file, buffer, 8);
-      yield* thread(g, "read", file, buffer, 8);
+      yield* threadCalling(g, "read", file, buffer, 8);
+      yield* threadCalling(g, "read", file, buffer, 8);
       yield* g.ok("sched_yield");
       yield* g.ok("close", file);
       yield* g.ok("sched_yield");
     }
     const poll = yield* g.ok("epoll_create1", 0);
-    yield* thread(g, "epoll_pwait", poll, buffer, 1, -1, 0, 8);
+    yield* threadCalling(g, "epoll_pwait", poll, buffer, 1, -1, 0, 8);
     yield* g.ok("sched_yield");
     yield* g.ok("close", poll);
     yield* g.ok("sched_yield");
     const master = yield* g.ok("openat", AT_FDCWD, yield* g.put("/dev/ptmx"), O.RDWR, 0);
-    yield* thread(g, "read", master, buffer, 8);
+    yield* threadCalling(g, "read", master, buffer, 8);
     yield* g.ok("sched_yield");
     yield* g.ok("close", master);
     yield* g.ok("sched_yield");
     const socket = g.bytes(8);
     yield* g.ok("socketpair", 1, 1, 0, socket);
-    yield* thread(g, "read", yield* g.word(socket), buffer, 8);
+    yield* threadCalling(g, "read", yield* g.word(socket), buffer, 8);
     yield* g.ok("sched_yield");
     yield* g.ok("close", yield* g.word(socket));
     yield* g.ok("close", yield* g.word(socket + 4));

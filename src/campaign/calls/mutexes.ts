@@ -1,9 +1,8 @@
 /** Futexes with an owner: taken, waited for, given away, left behind. */
 
-import type { Guest, Step } from "../guest.ts";
-import { scenario, type Scenario } from "./scenario.ts";
+import type { Step } from "../guest.ts";
+import { scenario, type Scenario, thread } from "./scenario.ts";
 
-const CLONE_THREAD = 0x3d_0f00;
 const FUTEX = {
   WAIT: 0,
   WAKE: 1,
@@ -15,21 +14,6 @@ const FUTEX = {
   LOCK_PI2: 13,
 } as const;
 const SIGUSR1 = 10;
-
-function* thread(g: Guest, program: (own: Guest) => Step): Step<number> {
-  const word = g.bytes(16);
-  return yield* g.clone(
-    CLONE_THREAD,
-    function* (own) {
-      yield* program(own);
-      yield* own.ok("exit", 0);
-    },
-    g.bytes(1024) + 1024,
-    word,
-    0x1000,
-    word + 8,
-  );
-}
 
 export const mutexes: readonly Scenario[] = [
   scenario("mutexes/owners", function* (g) {

@@ -1,7 +1,7 @@
 /** What a scenario of the crash campaign is: a guest program and its surroundings, as data. */
 
 import type { HostOperation } from "../../kernel/host-call.ts";
-import type { Program } from "../guest.ts";
+import type { Guest, Program, Step } from "../guest.ts";
 import type { HostResult } from "../machine.ts";
 
 /** What a scenario may do as the host. */
@@ -40,6 +40,25 @@ export function scenario(
 }
 
 // Numbers of Linux riscv64 that scenarios use.
+/** All that glibc shares with a thread that it makes. */
+const CLONE_THREAD = 0x3d_0f00;
+
+/** A thread that runs `program` and ends; its tid. */
+export function* thread(g: Guest, program: (own: Guest) => Step): Step<number> {
+  const word = g.bytes(16);
+  return yield* g.clone(
+    CLONE_THREAD,
+    function* (own) {
+      yield* program(own);
+      yield* own.ok("exit", 0);
+    },
+    g.bytes(1024) + 1024,
+    word,
+    0x1000,
+    word + 8,
+  );
+}
+
 export const AT_FDCWD = -100;
 export const O = {
   RDONLY: 0,
