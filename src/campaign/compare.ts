@@ -4,7 +4,8 @@
  * reference must lead to records that are the same. Where a record or a frame lies does not count.
  *
  * Compared are all records that can be reached, the number of live records of each type, the kernel's tables,
- * the pages of every address space with their contents, the pages of files, the registers of every task.
+ * the pages of every address space with their contents, the pages of files, the registers of every task, the results
+ * and buffers of the host's calls.
  *
  * Not compared is what says nothing about the machine: request slots (logs, scratch, counters), beats, the
  * ledger of crashes, stocks, what lies in free blocks and frames.
@@ -37,9 +38,10 @@ import { BytesField, I64Field, LockField, schemaOf } from "../heap/record.ts";
 import { memoryLayout, type MemoryLayout } from "../kernel/memory/layout.ts";
 import { PAGE_STALE } from "../kernel/memory/page-table.ts";
 import { AddressSpace, Mapping } from "../kernel/memory/records.ts";
+import { CALL_STATE, HOST_CALL_ARGUMENTS, HOST_CALL_BYTES, HostCall } from "../kernel/host-call.ts";
 import { Task } from "../kernel/task.ts";
 import { PAGE } from "../servers/vfs/radix.ts";
-import type { Snapshot } from "./snapshot.ts";
+import { HOST_CALLS, type Snapshot } from "./snapshot.ts";
 
 /** Fields that may differ, by record type. */
 const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
@@ -82,6 +84,8 @@ const FREE_ROOTS: ReadonlySet<RootName> = new Set([
 const DIFFERENCES_MAX = 8;
 const LEAF_PAGE_WORDS: number = LEAF_PAGE >>> 2;
 const FRAME_WORDS = 1024;
+/** Of the table of host calls: two counters come before the records. */
+const HOST_CALLS_AT = 2;
 /** PAGE_STALE says that the next access asks the file again: a fault that is handled twice has done so already. */
 const PAGE_FLAGS: number = 0xfff & ~PAGE_STALE;
 
@@ -150,6 +154,7 @@ export class Comparison {
   run(): readonly string[] {
     this.#compareCensus();
     this.#compareTables();
+    this.#compareHostCalls();
     for (let pair = this.#work.pop(); pair !== undefined; pair = this.#work.pop())
       this.#compareRecord(...pair);
     return this.#differences;
@@ -187,6 +192,37 @@ export class Comparison {
         const [now, then] = [w[at + i]!, e[at + i]!];
         if (now !== 0 || then !== 0) this.#compareWord(now, then, root, at + i - w[ROOT_WORD[root]]!);
       }
+    }
+  }
+
+  /** What the calls of the host have been given: the host looks at nothing else of them. */
+  #compareHostCalls(): void {
+    const [w, e] = [this.#now.heap, this.#then.heap];
+    for (let index = 0; index < HOST_CALLS; index++) {
+      const at = w[ROOT_WORD["host-calls"]]! + HOST_CALLS_AT + index;
+      const [now, then] = [w[at]!, e[at]!];
+      const where = `host call ${index}`;
+      const field = (name: { readonly word: number }, offset = 0): [number, number] => {
+        return [w[now + name.word + offset]!, e[then + name.word + offset]!];
+      };
+      const [state, expected] = field(HostCall.state);
+      if (state !== expected) this.#differ(`state of ${where}`, state, expected);
+      if (state !== CALL_STATE.DONE || expected !== CALL_STATE.DONE) continue;
+      // Open files and processes are given by where their records lie.
+      this.#compareWord(...field(HostCall.result), `result of ${where}`);
+      for (let i = 0; i < HOST_CALL_ARGUMENTS; i++)
+        this.#compareWord(...field(HostCall.results, i), `result of ${where}`, i);
+      this.#compareWords(field(HostCall.buffer), HOST_CALL_BYTES, `buffer of ${where}`);
+    }
+  }
+
+  #compareWords([now, then]: [number, number], bytes: number, where: string): void {
+    const [m, e] = [this.#now.memory, this.#then.memory];
+    const [a, b] = [now >>> 2, then >>> 2];
+    for (let i = 0; i < bytes >>> 2; i++) {
+      if (m[a + i] === e[b + i]) continue;
+      this.#differ(`${where}+${i * 4}`, m[a + i], e[b + i]);
+      return;
     }
   }
 

@@ -109,6 +109,8 @@ interface Outcome {
   readonly stdout: string;
   readonly stderr: string;
   readonly status: ExitStatus;
+  /** Why what it left could not be removed. */
+  readonly removal: string | undefined;
 }
 
 /** The machine, and the parent of its harts. */
@@ -272,8 +274,10 @@ class KillMachine {
     }
     const [stdout, stderr, status] = result;
     // What it leaves must not fill the memory of those that follow.
-    await this.files.rm(`/tmp/${number}`, { recursive: true, force: true }).catch(() => undefined);
-    return { stdout, stderr, status };
+    const removal = await this.files
+      .rm(`/tmp/${number}`, { recursive: true, force: true })
+      .then(() => undefined, String);
+    return { stdout, stderr, status, removal };
   }
 
   /** Ends the machine and looks at what it leaves. */
@@ -311,6 +315,7 @@ function firstDifference(now: string, then: string): string {
 function difference(name: string, now: Outcome | undefined, then: Outcome): string | undefined {
   if (now === undefined) return `${name} hangs`;
   if (JSON.stringify(now) === JSON.stringify(then)) return undefined;
+  if (now.removal !== undefined) return `what ${name} left could not be removed: ${now.removal}`;
   const status = JSON.stringify(now.status);
   return `${name} ended with ${status}, printed ${firstDifference(now.stdout, then.stdout)} ${now.stderr}`;
 }

@@ -31,7 +31,7 @@ export interface Range {
 const PAGE_WORDS = 1024;
 /** Slots and host-call buffers that one-thread machines use. */
 export const SLOTS = 4;
-const HOST_CALLS = 4;
+export const HOST_CALLS = 4;
 
 /** A page of PAGE_WORDS words in which two snapshots differ. */
 export type DirtyPages = readonly { readonly buffer: "heap" | "memory"; readonly at: number }[];

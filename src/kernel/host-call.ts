@@ -33,6 +33,11 @@ export const CALL_STATE = { FREE: 0, FILLING: 1, POSTED: 2, RUNNING: 3, FINISHED
 /** Calls that can be under way at once, and bytes of each one's buffer. */
 export const HOST_CALLS = 64;
 export const HOST_CALL_BYTES = 65536;
+/**
+ * Where in its buffer a call that has brought a path answers with bytes: behind the longest path. A call that is
+ * rolled back after it has written its answer reads the path again.
+ */
+export const HOST_ANSWER_AT = 4096;
 /** Arguments and results of a call. */
 export const HOST_CALL_ARGUMENTS = 8;
 

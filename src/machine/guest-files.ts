@@ -3,6 +3,7 @@
 import { decodeUtf8, encodeUtf8 } from "../base/text.ts";
 import type { DirectoryEntry, FileStatus, GuestFileSystem } from "./api.ts";
 import { CoppiceError } from "./errors.ts";
+import { HOST_ANSWER_AT } from "../kernel/host-call.ts";
 import { HostCallError, type HostCalls } from "./host-calls.ts";
 
 const CHUNK = 65536;
@@ -188,7 +189,7 @@ export class GuestFiles implements GuestFileSystem {
     return about(
       path,
       this.#calls.call("readlink", [bytes.length], bytes, ({ result, buffer }) =>
-        decodeUtf8(Uint8Array.from(buffer.subarray(0, result))),
+        decodeUtf8(Uint8Array.from(buffer.subarray(HOST_ANSWER_AT, HOST_ANSWER_AT + result))),
       ),
     );
   }
@@ -212,7 +213,9 @@ export class GuestFiles implements GuestFileSystem {
     const bytes = bytesOf(path);
     return about(
       path,
-      this.#calls.call("stat", [bytes.length, flags], bytes, ({ buffer }) => parseStat(buffer)),
+      this.#calls.call("stat", [bytes.length, flags], bytes, ({ buffer }) =>
+        parseStat(buffer.subarray(HOST_ANSWER_AT)),
+      ),
     );
   }
 }

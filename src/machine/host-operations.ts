@@ -13,6 +13,7 @@ import type { SystemCall } from "../kernel/call.ts";
 import type { Credentials } from "../kernel/credentials.ts";
 import { dropFile, type File, kindOf } from "../kernel/file.ts";
 import {
+  HOST_ANSWER_AT,
   HOST_CALL_BYTES,
   HostCall,
   hostArgument,
@@ -146,11 +147,11 @@ const open: HostCallHandler = (call, record) => {
   );
 };
 
-/** stat(path bytes, flags): struct stat into the buffer. */
+/** stat(path bytes, flags): struct stat into the buffer, at HOST_ANSWER_AT. */
 const stat: HostCallHandler = (call, record) => {
   const { tx } = call;
   const place = firstPath(call, record);
-  bufferSegments(call, record, 0, 128);
+  bufferSegments(call, record, HOST_ANSWER_AT, 128);
   vfs.stat(tx, ...place, hostArgument(tx, record, 1), 0);
   return 128;
 };
@@ -190,9 +191,10 @@ const symlink: HostCallHandler = (call, record) => {
   return 0;
 };
 
+/** readlink(path bytes): the target into the buffer, at HOST_ANSWER_AT. */
 const readlink: HostCallHandler = (call, record) => {
   const place = firstPath(call, record);
-  bufferSegments(call, record, 0, 4096);
+  bufferSegments(call, record, HOST_ANSWER_AT, 4096);
   return vfs.readlink(call.tx, ...place, 4096);
 };
 
