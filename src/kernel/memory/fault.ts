@@ -147,7 +147,6 @@ export function faultPage(
   if ((word & PAGE_STALE) !== 0) {
     // All entries have been invalid since the page became stale, but not all may have noticed.
     setPage(tx, at, page, 0, false);
-    AddressSpace.residentPages.add(tx, space, -1);
     giveUp(tx, space, frameOf(word), TAKEN.DATA);
     return fillPage(tx, space, mapping, page, kind);
   }
@@ -256,17 +255,21 @@ function beginWriting(
     else tx.storeMemory(at, pageWord(frame, flags | (word & PAGE_FETCH)));
     return FAULT.DONE;
   }
-  // The file has another frame for the page by now (it was overwritten as a whole).
+  // The file has another frame for the page by now: it was a hole, or was overwritten as a whole.
   const taken = setPage(tx, at, page, pageWord(frame, flags), false);
   giveUp(tx, space, old, taken);
+  AddressSpace.residentPages.add(tx, space, 1);
   if (single) setPage(tx, at, page, pageWord(frame, flags), true);
   return FAULT.DONE;
 }
 
-/** Gives up a frame that a page word had, now or when the harts have noticed. */
+/** Gives up a frame that a page word had, now or when the harts have noticed; the page is no longer resident. */
 function giveUp(tx: Transaction, space: AddressSpace, frame: FrameNumber, taken: number): void {
   if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
   const ticket = taken !== 0 && !isSingle(tx, space) ? beginTaking(tx, space) : 0;
+  // A hole of a file is read through the zero frame, which nobody counts.
+  if (frame === memoryLayout(tx).zeroFrame) return;
+  AddressSpace.residentPages.add(tx, space, -1);
   if (ticket === 0) dropFrame(tx, frame);
   else parkFrame(tx, space, frame, ticket);
 }

@@ -9,6 +9,7 @@ import { errno } from "../../base/errno.ts";
 import { census, checkHeap } from "../../heap/check.ts";
 import { faultCode, faultSignal } from "./fault.ts";
 import { allocateZeroFrame, dropFrame, frameAddress, frameUsage } from "./frames.ts";
+import { memoryLayout } from "./layout.ts";
 import { MAP, munmap } from "./mmap.ts";
 import { AddressSpace, PROT } from "./records.ts";
 import {
@@ -204,6 +205,50 @@ test("mappings ask the file again when its pages change, and private copies stay
   request(tx, () => releasePending(tx, space));
   assert.deepEqual(checkHeap(tx), []);
 });
+
+for (const isActive of [false, true]) {
+  test(`a hole of a file is no resident page until it is written; ${isActive ? "two harts" : "one hart"}`, () => {
+    const { tx, other, space } = testMachine();
+    const file = openTestFile(tx, 3);
+    const inode = 4711 as Ref<"inode">;
+    request(tx, () => File.inode.set(tx, file, inode));
+    const { zeroFrame } = memoryLayout(tx);
+    const hole = (page: number): void => {
+      dropFrame(tx, testFile.pages.get(page)!);
+      testFile.pages.set(page, zeroFrame);
+    };
+    request(tx, () => [0, 1, 2].forEach(hole));
+    const shared = map(tx, space, anonymous(3 * 4096, { flags: MAP.SHARED, file }));
+    request(tx, () => holdSpace(tx, space));
+    if (isActive) publishSafepoint(other, space);
+    const settle = (): void => {
+      publishSafepoint(other, space);
+      request(tx, () => releasePending(tx, space));
+      assert.deepEqual(checkHeap(tx), []);
+    };
+    for (const page of [0, 1, 2]) assert.equal(peek(tx, space, shared + page * 4096), 0);
+    assert.equal(AddressSpace.residentPages.get(tx, space), 0);
+    // Written through the mapping.
+    poke(tx, space, shared, 5);
+    assert.equal(peek(tx, space, shared), 5);
+    if (isActive) settle();
+    assert.equal(AddressSpace.residentPages.get(tx, space), 1);
+    // Written by somebody else.
+    request(tx, () => {
+      const frame = allocateZeroFrame(tx);
+      tx.memoryBytes.fill(7, frameAddress(frame), frameAddress(frame) + 4096);
+      testFile.pages.set(1, frame);
+      changeFileMappings(tx, inode, 1, 2);
+    });
+    assert.equal(peek(tx, space, shared + 4096), 7);
+    if (isActive) settle();
+    assert.equal(AddressSpace.residentPages.get(tx, space), 2);
+    steps(tx, () => munmap(tx, space, shared, 3 * 4096, OWNER));
+    if (isActive) settle();
+    assert.equal(AddressSpace.residentPages.get(tx, space), 0);
+    assert.deepEqual(checkHeap(tx), []);
+  });
+}
 
 test("another process's memory can be read as far as it is there", () => {
   const { tx, space } = testMachine();

@@ -12,7 +12,7 @@ import { createSpace } from "../address-space.ts";
 import { registerFrameHolder } from "../check.ts";
 import { FAULT, handleFault } from "../fault.ts";
 import { allocateZeroFrame, frameAddress, holdFrame } from "../frames.ts";
-import { placeMemory } from "../layout.ts";
+import { memoryLayout, placeMemory } from "../layout.ts";
 import { MAP, mmap, type MapRequest } from "../mmap.ts";
 import { AddressSpace, PROT } from "../records.ts";
 import { placeSafepoints } from "../safepoint.ts";
@@ -137,7 +137,7 @@ export function peek(tx: HookedTransaction, space: AddressSpace, va: number): nu
 
 // a file whose pages are kept here, outside the heap
 
-/** Pages of the test file that have a frame: page index → frame, with one reference. */
+/** Pages of the test file that have a frame: page index → frame, with one reference; the zero frame is a hole. */
 export const testFile: { pages: Map<number, number>; size: number; block: boolean; fail: Error | undefined } =
   {
     pages: new Map(),
@@ -153,19 +153,23 @@ export const testKind: FileKind = {
   write: unused,
   poll: unused,
   release: () => {},
-  page: (tx, _file, index) => {
+  page: (tx, _file, index, forWrite) => {
     if (testFile.block) throw WOULD_BLOCK;
     if (testFile.fail !== undefined) throw testFile.fail;
     if (index >= testFile.size) return 0;
-    const frame = testFile.pages.get(index);
+    let frame = testFile.pages.get(index);
+    if (frame === memoryLayout(tx).zeroFrame && forWrite) {
+      frame = allocateZeroFrame(tx);
+      testFile.pages.set(index, frame);
+    }
     if (frame === undefined) throw new Error("the test has not made this page");
     holdFrame(tx, frame);
     return frame;
   },
 };
 registerFileKind(testKind);
-registerFrameHolder((_view, add) => {
-  for (const frame of testFile.pages.values()) add(frame);
+registerFrameHolder((view, add) => {
+  for (const frame of testFile.pages.values()) if (frame !== memoryLayout(view).zeroFrame) add(frame);
 });
 
 /** An open file of `pages` pages, page n filled with n + 1; flags as open(2) has them (2: O_RDWR). */
