@@ -35,13 +35,19 @@ import {
   type RootName,
 } from "../heap/layout.ts";
 import { BytesField, I64Field, LockField, schemaOf } from "../heap/record.ts";
+import {
+  CALL_STATE,
+  HOST_CALL_ARGUMENTS,
+  HOST_CALL_BYTES,
+  HOST_CALL_RECORDS,
+  HostCall,
+} from "../kernel/host-call.ts";
 import { memoryLayout, type MemoryLayout } from "../kernel/memory/layout.ts";
 import { PAGE_STALE } from "../kernel/memory/page-table.ts";
 import { AddressSpace, Mapping } from "../kernel/memory/records.ts";
-import { CALL_STATE, HOST_CALL_ARGUMENTS, HOST_CALL_BYTES, HostCall } from "../kernel/host-call.ts";
 import { Task } from "../kernel/task.ts";
 import { PAGE } from "../servers/vfs/radix.ts";
-import { HOST_CALLS, type Snapshot } from "./snapshot.ts";
+import { HOST_CALLS_USED, type Snapshot } from "./snapshot.ts";
 
 /** Fields that may differ, by record type. */
 const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
@@ -84,8 +90,6 @@ const FREE_ROOTS: ReadonlySet<RootName> = new Set([
 const DIFFERENCES_MAX = 8;
 const LEAF_PAGE_WORDS: number = LEAF_PAGE >>> 2;
 const FRAME_WORDS = 1024;
-/** Of the table of host calls: two counters come before the records. */
-const HOST_CALLS_AT = 2;
 /** PAGE_STALE says that the next access asks the file again: a fault that is handled twice has done so already. */
 const PAGE_FLAGS: number = 0xfff & ~PAGE_STALE;
 
@@ -198,8 +202,8 @@ export class Comparison {
   /** What the calls of the host have been given: the host looks at nothing else of them. */
   #compareHostCalls(): void {
     const [w, e] = [this.#now.heap, this.#then.heap];
-    for (let index = 0; index < HOST_CALLS; index++) {
-      const at = w[ROOT_WORD["host-calls"]]! + HOST_CALLS_AT + index;
+    for (let index = 0; index < HOST_CALLS_USED; index++) {
+      const at = w[ROOT_WORD["host-calls"]]! + HOST_CALL_RECORDS + index;
       const [now, then] = [w[at]!, e[at]!];
       const where = `host call ${index}`;
       const field = (name: { readonly word: number }, offset = 0): [number, number] => {
@@ -212,17 +216,8 @@ export class Comparison {
       this.#compareWord(...field(HostCall.result), `result of ${where}`);
       for (let i = 0; i < HOST_CALL_ARGUMENTS; i++)
         this.#compareWord(...field(HostCall.results, i), `result of ${where}`, i);
-      this.#compareWords(field(HostCall.buffer), HOST_CALL_BYTES, `buffer of ${where}`);
-    }
-  }
-
-  #compareWords([now, then]: [number, number], bytes: number, where: string): void {
-    const [m, e] = [this.#now.memory, this.#then.memory];
-    const [a, b] = [now >>> 2, then >>> 2];
-    for (let i = 0; i < bytes >>> 2; i++) {
-      if (m[a + i] === e[b + i]) continue;
-      this.#differ(`${where}+${i * 4}`, m[a + i], e[b + i]);
-      return;
+      const [buffer, same] = field(HostCall.buffer);
+      this.#compareMemory(buffer >>> 2, same >>> 2, HOST_CALL_BYTES >>> 2, `buffer of ${where}`);
     }
   }
 
@@ -280,11 +275,15 @@ export class Comparison {
   }
 
   #compareFrame(now: number, then: number, where: string): void {
+    this.#compareMemory(now * FRAME_WORDS, then * FRAME_WORDS, FRAME_WORDS, where);
+  }
+
+  /** `words` words of guest memory from word `now`, and from `then` in the snapshot. */
+  #compareMemory(now: number, then: number, words: number, where: string): void {
     const [m, e] = [this.#now.memory, this.#then.memory];
-    const [a, b] = [now * FRAME_WORDS, then * FRAME_WORDS];
-    for (let i = 0; i < FRAME_WORDS; i++) {
-      if (m[a + i] === e[b + i]) continue;
-      this.#differ(`${where}+${i * 4}`, m[a + i], e[b + i]);
+    for (let i = 0; i < words; i++) {
+      if (m[now + i] === e[then + i]) continue;
+      this.#differ(`${where}+${i * 4}`, m[now + i], e[then + i]);
       return;
     }
   }

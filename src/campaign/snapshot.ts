@@ -31,7 +31,7 @@ export interface Range {
 const PAGE_WORDS = 1024;
 /** Slots and host-call buffers that one-thread machines use. */
 export const SLOTS = 4;
-export const HOST_CALLS = 4;
+export const HOST_CALLS_USED = 4;
 
 /** A page of PAGE_WORDS words in which two snapshots differ. */
 export type DirtyPages = readonly { readonly buffer: "heap" | "memory"; readonly at: number }[];
@@ -147,7 +147,7 @@ export class Snapshots {
       void ranges.push({ buffer: "memory", from: from >>> 2, to: (from + bytes) >>> 2 });
     memory(0, layout.tier0);
     memory(layout.registers, layout.tasksMax * REGISTER_FILE_BYTES);
-    memory(layout.hostCalls, HOST_CALLS * HOST_CALL_BYTES);
+    memory(layout.hostCalls, HOST_CALLS_USED * HOST_CALL_BYTES);
     // The counts and stacks of the pools lie between the host-call buffers and the tables.
     const pools = layout.hostCalls + layout.hostCallsMax * HOST_CALL_BYTES;
     memory(pools, layout.roots - pools);

@@ -38,6 +38,8 @@ export const HOST_CALL_BYTES = 65536;
  * rolled back after it has written its answer reads the path again.
  */
 export const HOST_ANSWER_AT = 4096;
+/** Where in the root "host-calls" the records stand, behind the two counters. */
+export const HOST_CALL_RECORDS = 2;
 /** Arguments and results of a call. */
 export const HOST_CALL_ARGUMENTS = 8;
 
@@ -109,7 +111,7 @@ export function cancelHostCall(tx: Transaction, record: HostCall): void {
 
 /** Places the records: root "host-calls" counts posted calls and finished ones, then come the records. */
 export function createHostCalls(tx: Transaction, bufferOf: (index: number) => number): void {
-  const at = placeRoot(tx, "host-calls", 2 + HOST_CALLS);
+  const at = placeRoot(tx, "host-calls", HOST_CALL_RECORDS + HOST_CALLS);
   for (let i = 0; i < HOST_CALLS; i++) {
     const record = HostCall.allocate(tx);
     const task = Task.allocate(tx);
@@ -118,14 +120,14 @@ export function createHostCalls(tx: Transaction, bufferOf: (index: number) => nu
     HostCall.task.init(tx, record, task);
     Task.hostCall.init(tx, task, record);
     Task.hart.init(tx, task, -1);
-    tx.words[at + 2 + i] = record;
+    tx.words[at + HOST_CALL_RECORDS + i] = record;
     // The stock of a slot holds few blocks; each record is final by itself.
     tx.commit();
   }
 }
 
 export function hostCallOf(view: HeapView, index: number): HostCall {
-  return view.words[view.root("host-calls") + 2 + index]! as HostCall;
+  return view.words[view.root("host-calls") + HOST_CALL_RECORDS + index]! as HostCall;
 }
 
 /** The word that counts posted calls. */

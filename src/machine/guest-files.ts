@@ -1,9 +1,9 @@
 /** The guest's files, as the library shows them: root's view, over host calls. */
 
 import { decodeUtf8, encodeUtf8 } from "../base/text.ts";
+import { HOST_ANSWER_AT } from "../kernel/host-call.ts";
 import type { DirectoryEntry, FileStatus, GuestFileSystem } from "./api.ts";
 import { CoppiceError } from "./errors.ts";
-import { HOST_ANSWER_AT } from "../kernel/host-call.ts";
 import { HostCallError, type HostCalls } from "./host-calls.ts";
 
 const CHUNK = 65536;

@@ -39,7 +39,6 @@ export function scenario(
   return { name, program, ...options };
 }
 
-// Numbers of Linux riscv64 that scenarios use.
 /** All that glibc shares with a thread that it makes. */
 const CLONE_THREAD = 0x3d_0f00;
 
@@ -59,6 +58,7 @@ export function* thread(g: Guest, program: (own: Guest) => Step): Step<number> {
   );
 }
 
+// Numbers of Linux riscv64 that scenarios use.
 export const AT_FDCWD = -100;
 export const O = {
   RDONLY: 0,
