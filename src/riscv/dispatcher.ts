@@ -18,7 +18,7 @@
  * INTERPRET asks for at least one instruction in tier 0: the region cannot execute the one at REG_PC. POLL says
  * that the budget is used up or the hart interrupted.
  */
-import { EXIT, HART_KEEPS, REG_BUDGET, REG_PC } from "../base/hart-abi.ts";
+import { EXIT, HART_INTERRUPT, HART_KEEPS, REG_BUDGET, REG_PC } from "../base/hart-abi.ts";
 import type { CallByName } from "./helpers.ts";
 import { emitLookUp, ENTRY } from "./jump-cache.ts";
 import { callIndirect, type Expr, i32, load } from "./wasm/expression.ts";
@@ -100,7 +100,9 @@ export function emitDispatcher(
           f.set(why, value.wrap().shrU(1));
           f.brIf(interpret, why.eq(INTERNAL_EXIT.interpret));
           f.if(why.eq(INTERNAL_EXIT.poll), () => {
-            f.return(load(LOAD.i32, regs, REG_BUDGET).le(0).select(i32(EXIT.BUDGET), i32(EXIT.INTERRUPT)));
+            f.if(load(LOAD.i32, regs, REG_BUDGET).le(0), () => f.return(i32(EXIT.BUDGET)));
+            f.if(load(LOAD.i32, hart, HART_INTERRUPT), () => f.return(i32(EXIT.INTERRUPT)));
+            f.br(interpret);
           });
           f.return(why);
         },

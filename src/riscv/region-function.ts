@@ -37,7 +37,8 @@ import { ENTRY, isCacheable, jumpCacheEntry, jumpCacheEntryOf, tagOf } from "./j
 import { type Group, groupAccesses, isAccess } from "./region-accesses.ts";
 import { groupCheck, recordLogic, recordSign, RegionEmitter, setCeilings } from "./region-emitter.ts";
 import { findNarrow, isLogic } from "./region-narrow.ts";
-import { analyse, dominates, type Flow, type Node } from "./region-flow.ts";
+import { analyse } from "./region-flow.ts";
+import { dominates, type Flow, type Node } from "./region-order.ts";
 import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
 import { FIXED, RegionLocals } from "./region-locals.ts";
 import { type Filling, instantiate, templateOf, VARIANT } from "./region-template.ts";
@@ -108,6 +109,9 @@ function emitRow(f: FunctionBuilder, row: Instruction, variant: number): void {
   row.emit(new RegionEmitter(f, row, variant));
 }
 
+/** Whether budget and interrupt are looked at where it begins. */
+const isPoll = (node: Node): boolean => node.isLoop || node.entry >= 0;
+
 /** Whether what the row puts into a floating-point register is a single. */
 const isSingle = ({ extension, name }: Instruction): boolean => extension === "F" || name === "fcvt.s.d";
 
@@ -125,6 +129,7 @@ class RegionWriter {
   /** What is kept in the loop of a header. */
   readonly #kept = new Map<Node, Kept>();
   readonly #hasArithmetic: boolean;
+  readonly #slack: number;
   /** Behind everything: leaves with what `offset` and `why` say. */
   #exit: Label | undefined;
   #rootLoop: Label | undefined;
@@ -145,8 +150,10 @@ class RegionWriter {
     this.#base = base;
     this.#locals = new RegionLocals(f);
     this.#node = flow.root;
-    for (const node of flow.nodes) if (node.block !== undefined) this.#byPc.set(node.block.pc, node);
+    for (const node of flow.nodes)
+      if (node.block !== undefined && node.copy === 0) this.#byPc.set(node.block.pc, node);
     this.#hasArithmetic = flow.nodes.some((node) => node.block?.steps.some(({ row }) => row.rounds));
+    this.#slack = flow.nodes.length;
     this.#fill = {
       locals: this.#locals,
       importIndex: target.importIndex,
@@ -292,22 +299,25 @@ class RegionWriter {
       this.#labels.set(last, label);
       this.#within(node, before, code);
     });
+    this.#narrow = 0;
     this.#tree(last);
   }
 
   /** Goes to `to` from the node that is being written. */
   #goTo(to: Node): void {
     const from = this.#node;
-    if (to.index <= from.index && dominates(to, from)) this.#f.br(this.#loops.get(to)!);
-    else if (to.index <= from.index) {
-      this.#f.set(entryNumber, i32(to.entry));
-      this.#f.br(this.#rootLoop!);
-    } else if (to.forwardEdges > 1 || to.dominator !== from) this.#f.br(this.#labels.get(to)!);
-    else {
+    const isInline = to.index > from.index && to.forwardEdges === 1 && to.dominator === from;
+    if (!isInline || isPoll(to)) this.#settle();
+    if (isInline) {
       const dirty = this.#dirty;
       this.#tree(to);
       this.#node = from;
       this.#dirty = dirty;
+    } else if (to.index > from.index) this.#f.br(this.#labels.get(to)!);
+    else if (dominates(to, from)) this.#f.br(this.#loops.get(to)!);
+    else {
+      this.#f.set(entryNumber, i32(to.entry));
+      this.#f.br(this.#rootLoop!);
     }
   }
 
@@ -321,9 +331,8 @@ class RegionWriter {
       return;
     }
     this.#body(node, bodyOf(block));
-    this.#node = node;
     if (endsWithTransfer(block)) this.#transfer(block, steps.at(-1)!);
-    else this.#continue(block.next, block.ending === "stops");
+    else this.#continue(node.next, block.next, block.ending === "stops");
   }
 
   /** Emits `step`; if tier 0 has to execute it, the code goes to `leave` with the offset set. */
@@ -398,8 +407,10 @@ class RegionWriter {
   /** The steps, inside their stubs. */
   #body(node: Node, steps: readonly Step[]): void {
     const f = this.#f;
-    const narrow = findNarrow(steps);
-    const stubs: Stub[] = node.isTarget ? [{ ...node.dirty, narrow: 0 }] : [];
+    const polls = isPoll(node);
+    const narrow = findNarrow(steps, this.#narrow);
+    this.#locals.extend(this.#narrow & ~(narrow?.[0] ?? 0));
+    const stubs: Stub[] = polls ? [{ ...node.dirty, narrow: 0 }] : [];
     const stubOf: number[] = [];
     let dirty = node.dirty;
     for (const [i, step] of steps.entries()) {
@@ -416,7 +427,7 @@ class RegionWriter {
     const groups = this.#groupsOf(node);
     const labels: Label[] = [];
     const emit = (): void => {
-      if (node.isTarget) this.#checkBudget(node, labels[0]!);
+      if (polls) this.#checkBudget(node, labels[0]!);
       for (let i = 0; i < steps.length; i++) {
         this.#narrow = narrow?.[i] ?? 0;
         this.#narrowAfter = narrow?.[i + 1] ?? 0;
@@ -426,9 +437,8 @@ class RegionWriter {
         if (isSingle(step.row)) this.#singles |= step.defines.f;
       }
       this.#singles = 0;
-      this.#locals.extend(this.#narrowAfter);
-      this.#narrow = 0;
-      this.#narrowAfter = 0;
+      this.#narrow = narrow?.at(-1) ?? 0;
+      this.#narrowAfter = this.#narrow;
     };
     if (stubs.length === 0) {
       emit();
@@ -468,9 +478,8 @@ class RegionWriter {
   #checkBudget(node: Node, leave: Label): void {
     const f = this.#f;
     // Not an atomic load: whatever the engine makes of it, the budget comes to an end.
-    const bound = node.isLoop || node.entry >= 0 ? load(LOAD.i32, hart, HART_INTERRUPT) : i32(0);
     f.if(
-      budget.le(bound),
+      budget.sub(this.#slack).le(load(LOAD.i32, hart, HART_INTERRUPT)),
       () => {
         f.set(offset, i32(node.block!.pc - this.#base));
         f.set(why, i32(INTERNAL_EXIT.poll));
@@ -481,19 +490,26 @@ class RegionWriter {
     );
   }
 
-  /** Goes on at `pc`, inside the region or outside; `stops`: tier 0 has to execute what is there. */
-  #continue(pc: number, stops = false): void {
-    const to = this.#byPc.get(pc);
+  /** Goes on at `pc`, at a node of the region or outside; `stops`: tier 0 has to execute what is there. */
+  #continue(to: Node | undefined, pc: number, stops = false): void {
     if (to !== undefined && !stops) {
       this.#goTo(to);
       return;
     }
+    this.#settle();
     this.#locals.spill(this.#dirty);
     this.#spillBudget();
     if (stops) {
       this.#f.store(STORE.i64, regs, i64(pc), REG_PC);
       this.#f.return(i64(exitValue(INTERNAL_EXIT.interpret)));
     } else this.#f.return(i64(pc));
+  }
+
+  /** Extends what is narrow. */
+  #settle(): void {
+    this.#locals.extend(this.#narrow);
+    this.#narrow = 0;
+    this.#narrowAfter = 0;
   }
 
   #count(): void {
@@ -503,33 +519,38 @@ class RegionWriter {
   /** The transfer at the end of a block. */
   #transfer(block: Block, last: Step): void {
     const f = this.#f;
+    const node = this.#node;
     this.#dirty = union(this.#dirty, last.defines);
+    if (block.ending === "branches") {
+      this.#emit(last, undefined, undefined);
+      const dirty = this.#dirty;
+      const narrow = this.#narrow;
+      f.ifPushed(() => {
+        this.#count();
+        this.#continue(node.taken, block.target);
+      });
+      this.#node = node;
+      this.#dirty = dirty;
+      this.#narrow = narrow;
+      this.#narrowAfter = narrow;
+      this.#continue(node.next, block.next);
+      return;
+    }
+    if (block.ending !== "jumps") this.#settle();
     this.#emit(last, undefined, undefined);
     if (block.ending === "traps") {
       this.#trap();
       return;
     }
-    if (block.ending === "branches") {
-      const node = this.#node;
-      const dirty = this.#dirty;
-      f.ifPushed(() => {
-        this.#count();
-        this.#continue(block.target);
-      });
-      this.#node = node;
-      this.#dirty = dirty;
-      this.#continue(block.next);
-      return;
-    }
     this.#count();
     if (block.ending === "jumps") {
-      this.#continue(block.target);
+      this.#continue(node.taken, block.target);
       return;
     }
     if (block.ending === "calls") {
       this.#spillAll();
       this.#callTo(block);
-    } else if (this.#node.indirect.length > 0) {
+    } else if (node.indirect.length > 0) {
       // What lies below the lowest target wraps round to a number that is larger than any.
       const { lowest, highest, entries } = this.#flow;
       const slot = jumpTarget.sub(lowest).shrU(1);

@@ -42,19 +42,19 @@ function isNarrow({ row, word }: Step, narrow: number): boolean {
 }
 
 /**
- * The narrow registers before each of `steps`, and after the last one; undefined if it does not pay to have
- * any.
+ * The narrow registers before each of `steps`, and after the last one; undefined if it does not pay to have any.
+ * `initial`: those that are narrow already; any of them that is not so before the first step is to be extended.
  */
-export function findNarrow(steps: readonly Step[]): readonly number[] | undefined {
+export function findNarrow(steps: readonly Step[], initial: number): readonly number[] | undefined {
   let eligible = -1;
   for (const { row, word } of steps) {
     if (isAccess(row) || row.format.operands.includes("base")) eligible &= ~(1 << rs1(word));
   }
   for (;;) {
-    let narrow = 0;
+    let narrow = initial & eligible;
     let results = 0;
     let refused = 0;
-    const before = [0];
+    const before = [narrow];
     for (const step of steps) {
       const { x } = step.defines;
       if (x !== 0) {
@@ -66,7 +66,7 @@ export function findNarrow(steps: readonly Step[]): readonly number[] | undefine
       }
       before.push(narrow);
     }
-    if (refused === 0) return results - countOf(narrow) >= GAIN_MIN ? before : undefined;
+    if (refused === 0) return initial !== 0 || results - countOf(narrow) >= GAIN_MIN ? before : undefined;
     eligible &= ~refused;
   }
 }

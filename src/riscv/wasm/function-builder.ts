@@ -161,11 +161,15 @@ export class FunctionBuilder {
   }
 
   /** As {@link if}, with the condition on the stack. */
-  ifPushed(yes: () => void): void {
+  ifPushed(yes: () => void, no?: () => void): void {
     this.#to.byte(CONTROL.if);
     this.#to.byte(BLOCK_VOID);
     this.#depth++;
     yes();
+    if (no !== undefined) {
+      this.#to.byte(CONTROL.else);
+      no();
+    }
     this.#close();
   }
 
