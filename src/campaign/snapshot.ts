@@ -155,6 +155,11 @@ export class Snapshots {
     memory(layout.leaves, used(layout.leafPool) * LEAF_BYTES);
     memory(layout.emptyLeaf, LEAF_BYTES);
     memory(layout.zeroFrame * PAGE_SIZE, (used(layout.framePool) - layout.zeroFrame) * PAGE_SIZE);
+    // Of the homes, those in the middle were never used.
+    const control = (word: number): number => w[layout.framePool.controlAt + word]!;
+    const homes = (from: number, to: number): void => memory(from * PAGE_SIZE, (to - from) * PAGE_SIZE);
+    homes(control(CONTROL.homes), control(CONTROL.reached));
+    homes(Math.max(control(CONTROL.sunk), control(CONTROL.reached)), control(CONTROL.end));
     return ranges;
   }
 }

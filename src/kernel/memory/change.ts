@@ -223,6 +223,7 @@ export function splitMapping(tx: Transaction, step: Step, mapping: Mapping, page
   const upper = copyMapping(tx, space, mapping);
   resizeMapping(tx, space, mapping, first, page);
   Mapping.first.init(tx, upper, page);
+  Mapping.home.init(tx, upper, Mapping.home.get(tx, mapping));
   Mapping.filePage.init(tx, upper, (Mapping.filePage.get(tx, upper) + page - first) >>> 0);
   insertMapping(tx, space, upper);
   return upper;

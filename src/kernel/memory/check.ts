@@ -64,12 +64,14 @@ export function eachPage(
   }
 }
 
-/** How often each item is on the stack or among those never used, by its number. `wrong` hears of no item's number. */
+/** How often each item is free: on the stack, never used, or a home that nobody has. By its number. `wrong` hears of no item's number. */
 function freeItemsOf(view: HeapView, pool: Pool, wrong: (item: number) => void = () => {}): Uint8Array {
   const w = view.words;
   const end = w[pool.controlAt + CONTROL.end]!;
   const free = new Uint8Array(end);
-  free.fill(1, w[pool.controlAt + CONTROL.fresh]);
+  const homes = w[pool.controlAt + CONTROL.homes]!;
+  free.fill(1, w[pool.controlAt + CONTROL.fresh], homes);
+  for (let item = homes; item < end; item++) if (view.memory[pool.referencesAt + item] === 0) free[item] = 1;
   for (let i = 0; i < w[pool.controlAt + CONTROL.stacked]!; i++) {
     const item = view.memory[pool.stackAt + i]!;
     if (item >= 0 && item < end) free[item]!++;
@@ -98,7 +100,7 @@ function poolsOf(view: HeapView): Pool[] {
 
 registerInvariant({
   id: "P1",
-  statement: "an item that is free (on the stack, or never used) is there once and its count is 0",
+  statement: "a single that is free (on the stack, or never used) is there once and its count is 0",
   check(view, report) {
     if (!hasMemory(view)) return;
     for (const pool of poolsOf(view)) {
@@ -109,6 +111,26 @@ registerInvariant({
         const count = view.memory[pool.referencesAt + item]!;
         if (count !== 0) report(`free item ${item} of ${pool.name} has ${count} references`);
       }
+    }
+  },
+});
+
+registerInvariant({
+  id: "P3",
+  statement: "homesFree is the number of homes whose count is 0; those from reached to sunk were never used",
+  check(view, report) {
+    if (!hasMemory(view)) return;
+    for (const pool of poolsOf(view)) {
+      const control = (word: number): number => view.words[pool.controlAt + word]!;
+      let free = 0;
+      for (let item = control(CONTROL.homes); item < control(CONTROL.end); item++) {
+        const count = view.memory[pool.referencesAt + item]!;
+        if (count === 0) free++;
+        else if (item >= control(CONTROL.reached) && item < control(CONTROL.sunk))
+          report(`item ${item} of ${pool.name} has ${count} references and was never used`);
+      }
+      const counted = control(CONTROL.homesFree);
+      if (free !== counted) report(`${free} homes of ${pool.name} are free, counted ${counted}`);
     }
   },
 });

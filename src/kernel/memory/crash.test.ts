@@ -18,6 +18,7 @@ import { eachMapping, mappingFrom } from "./mapping-tree.ts";
 import { MAP, mmap, munmap } from "./mmap.ts";
 import { mremap, MREMAP } from "./mremap.ts";
 import { PAGE_COW, PAGE_FETCH, PAGE_READ, PAGE_WRITE, pageWordAt, rootWord, TO_READ } from "./page-table.ts";
+import { CONTROL } from "./pool.ts";
 import { mprotect } from "./protect.ts";
 import { AddressSpace, Mapping, PROT } from "./records.ts";
 import { publishSafepoint, releasePending } from "./safepoint.ts";
@@ -60,6 +61,8 @@ interface Scene extends TestMachine {
   readonly own: number;
   readonly shared: number;
   readonly hidden: number;
+  /** Private anonymous memory that is large enough for a home. */
+  readonly large: number;
   readonly file: ReturnType<typeof openTestFile>;
 }
 
@@ -76,6 +79,7 @@ function scene(): Scene {
     space,
     anonymous(4 * 4096, { address: 0x30_0000, flags: MAP.PRIVATE | MAP.FIXED, file }),
   );
+  const large = map(tx, space, anonymous(64 * 4096, { address: 0x70_0000, flags: 0x32 }));
   // Chunks of the records that most operations allocate: to make one is the allocator's business.
   request(tx, () => changeFileMappings(tx, 1 as Ref<"inode">, 0, 1));
   poke(tx, space, own, 1);
@@ -87,7 +91,7 @@ function scene(): Scene {
   peek(tx, space, hidden);
   poke(tx, space, hidden + 4096, 4);
   assert.deepEqual(checkHeap(tx), []);
-  return { ...machine, own, shared, hidden, file };
+  return { ...machine, own, shared, hidden, large, file };
 }
 
 /** Each operation's single step, by name. */
@@ -179,6 +183,31 @@ const OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unk
     (s) => (tx) => handleFault(tx, s.space, s.hidden + 2 * 4096, 1, STACK_LIMIT),
   ],
   ["fault: copy a file page", (s) => (tx) => handleFault(tx, s.space, s.hidden, 1, STACK_LIMIT)],
+  [
+    "fault: a page that finds a home",
+    (s) => (tx) => handleFault(tx, s.space, s.large + 4096, 1, STACK_LIMIT),
+  ],
+  [
+    "fault: a page that goes home",
+    (s) => {
+      poke(s.tx, s.space, s.large + 4096, 1);
+      return (tx) => handleFault(tx, s.space, s.large + 7 * 4096, 1, STACK_LIMIT);
+    },
+  ],
+  [
+    "fault: copy the zero page to a home",
+    (s) => {
+      peek(s.tx, s.space, s.large + 4096);
+      return (tx) => handleFault(tx, s.space, s.large + 4096, 1, STACK_LIMIT);
+    },
+  ],
+  [
+    "unmap a part of what has a home",
+    (s) => {
+      for (let page = 0; page < 32; page++) poke(s.tx, s.space, s.large + page * 4096, 1);
+      return (tx) => munmap(tx, s.space, s.large + 4096, 24 * 4096, OWNER);
+    },
+  ],
   ["begin a fork", (s) => (tx) => beginFork(tx, s.space, OWNER)],
   [
     "fork",
@@ -306,8 +335,9 @@ test("every invariant of kernel memory is tripped by a mutant", () => {
   const mutants: Readonly<Record<string, (s: Scene) => void>> = {
     P1: (s) => {
       const { framePool } = memoryLayout(s.tx);
-      s.tx.memory[framePool.referencesAt + memoryLayout(s.tx).framesEnd - 1] = 1;
+      s.tx.memory[framePool.referencesAt + s.tx.words[framePool.controlAt + CONTROL.homes]! - 1] = 1;
     },
+    P3: (s) => void (s.tx.words[memoryLayout(s.tx).framePool.controlAt + CONTROL.homesFree]! += 1),
     P2: (s) => {
       const { framePool } = memoryLayout(s.tx);
       const at = framePool.referencesAt + (s.tx.memory[word(s, s.own)]! >>> 12);

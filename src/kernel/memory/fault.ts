@@ -24,14 +24,8 @@ import type { MemoryWord } from "../../heap/heap.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { kindOf } from "../file.ts";
 import { waitFor } from "../request.ts";
-import {
-  allocateFrame,
-  allocateZeroFrame,
-  copyFrame,
-  dropFrame,
-  frameReferences,
-  parkFrame,
-} from "./frames.ts";
+import { allocateFrame, clearFrame, copyFrame, dropFrame, frameReferences, parkFrame } from "./frames.ts";
+import { claimHome } from "./home.ts";
 import { type FrameNumber, memoryLayout } from "./layout.ts";
 import { mappingBefore, mappingFrom, resizeMapping } from "./mapping-tree.ts";
 import {
@@ -217,7 +211,8 @@ function fillPage(
     if ((prot & PROT.WRITE) !== 0) flags |= PAGE_WRITE;
   } else if (writing || !single) {
     // With several tasks a copy later on would have to wait for the others, so there is no zero frame.
-    frame = allocateZeroFrame(tx);
+    frame = claimHome(tx, space, mapping, page, writing) || allocateFrame(tx);
+    clearFrame(tx, frame);
     if ((prot & PROT.WRITE) !== 0) flags |= PAGE_WRITE;
   } else {
     frame = memoryLayout(tx).zeroFrame;
@@ -323,11 +318,12 @@ function copyPage(
 ): void {
   const layout = memoryLayout(tx);
   const old = frameOf(word);
-  const frame = allocateFrame(tx);
-  copyFrame(tx, frame, old);
-  dropFrame(tx, old);
   const permission = word & (PAGE_PRESENT | PAGE_READ | PAGE_EXEC);
   const mapping = mappingFrom(tx, space, page);
+  // After a fork most that is copied is soon given up, by an exec or an exit: not worth looking for a home.
+  const frame = claimHome(tx, space, mapping, page, old === layout.zeroFrame) || allocateFrame(tx);
+  copyFrame(tx, frame, old);
+  dropFrame(tx, old);
   const writable = (Mapping.prot.get(tx, mapping) & PROT.WRITE) !== 0 ? PAGE_WRITE : 0;
   const taken = setPage(tx, at, page, pageWord(frame, permission | writable), install);
   if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);

@@ -13,7 +13,7 @@
  *     leaf tables        LEAF_BYTES each  ┘ LEAVES_PER_ROOT leaves for each root
  *     empty leaf         the shared leaf of ranges where nothing is mapped
  *     zero frame         read by all who have not written yet; never freed, not counted
- *     ordinary frames    to the end
+ *     ordinary frames    to the end; the upper part can be claimed by number (pool.ts, SINGLES_SHARE)
  *
  * No page table entry ever leads into the range before the zero frame, so a guest cannot reach it; the undo
  * log covers it (rule R6). The numbers below stand in the heap under the root "frames", the words of the
@@ -36,7 +36,7 @@ import {
 } from "../../base/hart-abi.ts";
 import { LOCK_RANK } from "../../base/lock-order.ts";
 import { type HeapAddr, type HeapView, type MemoryWord, placeRoot } from "../../heap/heap.ts";
-import { HOLD_WORDS, initPool, type Pool, POOL_WORDS, stockWords } from "./pool.ts";
+import { CLAIM_MAX, HOLD_WORDS, initPool, type Pool, POOL_WORDS, stockWords } from "./pool.ts";
 
 /** Number of a frame: physical address ÷ PAGE_SIZE. */
 export type FrameNumber = number;
@@ -48,6 +48,13 @@ export const HOST_CALL_BYTES = 65536;
 /** Part of the memory that holds page tables: one in so many bytes. */
 const TABLES_SHARE = 8;
 const LEAVES_PER_ROOT = 4;
+/**
+ * Part of the ordinary frames that are singles, one in so many: what the page cache, copies of file pages and
+ * small mappings take in a machine whose memory is mainly its programs'. It need not fit: either zone serves
+ * when the other is exhausted. With less, a page cache that is filled first would reach into the homes sooner;
+ * with more, anonymous memory that wants rows would find fewer.
+ */
+const SINGLES_SHARE = 4;
 const MEMORY_MIN: number = 16 * 2 ** 20;
 const MEMORY_MAX: number = 2 ** 32;
 
@@ -180,7 +187,10 @@ export function placeMemory(view: HeapView, sizes: MemorySizes): MemoryLayout {
   for (const [name, word] of Object.entries(AT)) view.words[at + word] = values[name as keyof typeof AT] | 0;
   clearLeaf(view, emptyLeaf >>> 2);
   const layout = readLayout(view, at);
-  initPool(view, layout.framePool, zeroFrame + 1, frames);
+  // Rows begin at multiples of CLAIM_MAX (home.ts).
+  const singles = Math.floor((frames - zeroFrame) / SINGLES_SHARE);
+  const homes = Math.ceil((zeroFrame + 1 + singles) / CLAIM_MAX) * CLAIM_MAX;
+  initPool(view, layout.framePool, zeroFrame + 1, frames, Math.min(homes, frames));
   initPool(view, layout.rootPool, 0, rootsMax);
   initPool(view, layout.leafPool, 0, leavesMax);
   return layout;

@@ -227,6 +227,7 @@ export function joinWithNext(tx: Transaction, space: AddressSpace, mapping: Mapp
   const like = { prot: Mapping.prot.get(tx, mapping), flags: Mapping.flags.get(tx, mapping) };
   if (!isPlain(tx, above, like)) return;
   const aboveEnd = Mapping.end.get(tx, above);
+  if (Mapping.home.get(tx, mapping) === 0) Mapping.home.set(tx, mapping, Mapping.home.get(tx, above));
   removeMapping(tx, space, above);
   Mapping.free(tx, above);
   resizeMapping(tx, space, mapping, Mapping.first.get(tx, mapping), aboveEnd);

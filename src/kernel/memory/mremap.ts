@@ -11,6 +11,7 @@ import { LEAF_INDEX_BITS, PAGE_SIZE } from "../../base/hart-abi.ts";
 import { errno } from "../../base/errno.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { copyMapping, endMove, endStep, lockForChange, MORE, Step, unmapStep } from "./change.ts";
+import { movedHome } from "./home.ts";
 import { insertMapping, mappingAt, resizeMapping } from "./mapping-tree.ts";
 import { mayLock } from "./locked.ts";
 import { checkLimit, findFree, overlaps } from "./mmap.ts";
@@ -123,6 +124,7 @@ function beginMove(
   Mapping.filePage.init(tx, copy, (Mapping.filePage.get(tx, copy) + skipped) >>> 0);
   Mapping.first.init(tx, copy, target);
   Mapping.end.init(tx, copy, target + pages);
+  Mapping.home.init(tx, copy, movedHome(Mapping.home.get(tx, mapping), target - first));
   Mapping.flags.init(tx, copy, Mapping.flags.get(tx, mapping) & ~MAPPING.BREAK);
   insertMapping(tx, space, copy);
   AddressSpace.moveFirst.set(tx, space, first);

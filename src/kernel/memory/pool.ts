@@ -6,6 +6,18 @@
  *                ▲                                ▲                       │
  *                └────────── last reference gone ─┴──────────────────────┘
  *
+ *     homes: count 0 ───────────claim, or refill when the others are gone──────▶ in use
+ *                ▲                                                        │
+ *                └────────── last reference gone ─────────────────────────┘
+ *
+ * ## Two zones
+ *
+ * The items below `homes` are singles: which one `take` gives is chance. Those from `homes` on can be had by
+ * their number, so that neighbours in an address space can be neighbours here (home.ts): such an item is free
+ * if its count is 0, and stands in no list that would have to be kept in step. `homesFree` counts them.
+ * Either zone serves when the other is exhausted: a refill then takes from the homes, from the top downwards,
+ * where it spoils the fewest rows; who claims in vain takes. Root and leaf tables are all singles.
+ *
  * ## Counts
  *
  * Several requests may change the count of one item and share no lock (a frame of the page cache, mapped by
@@ -27,14 +39,17 @@
  *
  * ## Words
  *
- *     control   lock, items on the stack, next item never used, end, first item
+ *     control   lock, items on the stack, next single never used, end, first item, first of the homes, free
+ *               homes, where the last refill from the homes ended, first home above `reached` … up to `sunk`
+ *               was never used, where to look for rows (a hint: not undone, not locked)
  *     stock     taken, filled, ring                            for each slot
  *     holds     taken, filled, ring of HOLD_RING               for each slot, frames only
  *
  * ## Invariants (check.ts)
- *   P1  An item that is free (on the stack, or never used) is there once and its count is 0.
+ *   P1  A single that is free (on the stack, or never used) is there once and its count is 0.
  *   P2  The count of any other item is the number of references to it: by stocks, hold rings, page tables,
  *       shared objects, batches, and those that other modules report.
+ *   P3  homesFree is the number of homes whose count is 0; those from `reached` to `sunk` were never used.
  *
  * Rejected: logged stores under a lock that is held to the end (the lock of the counts would have to rank
  * above the servers' locks and would serialise all faults of the machine); atomic additions outside the log
@@ -47,7 +62,19 @@ import type { HeapAddr, HeapView, MemoryWord } from "../../heap/heap.ts";
 import { SLOT_LOG } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 
-export const CONTROL = { lock: 0, stacked: 1, fresh: 2, end: 3, first: 4 } as const;
+export const CONTROL = {
+  lock: 0,
+  stacked: 1,
+  fresh: 2,
+  end: 3,
+  first: 4,
+  homes: 5,
+  homesFree: 6,
+  rover: 7,
+  reached: 8,
+  sunk: 9,
+  hint: 10,
+} as const;
 export const POOL_WORDS = 16;
 export const RING = { taken: 0, filled: 1, items: 2 } as const;
 
@@ -56,6 +83,11 @@ export const HOLD_RING = 1024;
 export const HOLD_WORDS: number = HOLD_RING + RING.items;
 /** References taken in one system transaction: each logs one store. */
 const HOLD_BATCH = 240;
+
+/** Homes that one claim asks for at most, and a row that is worth coming back to when it is given up. */
+export const CLAIM_MAX = 16;
+/** Counts that a refill from the homes looks at, once it has found an item. */
+const REFILL_SCAN = 1024;
 
 /** Words of a stock whose ring holds `ring` items. */
 export function stockWords(ring: number): number {
@@ -78,11 +110,19 @@ export interface Pool {
   readonly stackAt: MemoryWord;
 }
 
-/** Makes the items from `first` to `end` (excluded) free. At boot. */
-export function initPool(view: HeapView, pool: Pool, first: number, end: number): void {
-  view.words[pool.controlAt + CONTROL.fresh] = first;
-  view.words[pool.controlAt + CONTROL.first] = first;
-  view.words[pool.controlAt + CONTROL.end] = end;
+/** Makes the items from `first` to `end` (excluded) free; those from `homes` on can be claimed. At boot. */
+export function initPool(view: HeapView, pool: Pool, first: number, end: number, homes: number = end): void {
+  const at = pool.controlAt;
+  const w = view.words;
+  w[at + CONTROL.fresh] = first;
+  w[at + CONTROL.first] = first;
+  w[at + CONTROL.end] = end;
+  w[at + CONTROL.homes] = homes;
+  w[at + CONTROL.homesFree] = end - homes;
+  w[at + CONTROL.rover] = end;
+  w[at + CONTROL.reached] = homes;
+  w[at + CONTROL.sunk] = end;
+  w[at + CONTROL.hint] = homes;
 }
 
 /** Items that are free for everybody; the slots' stocks hold some more. */
@@ -90,8 +130,9 @@ export function freeItems(view: HeapView, pool: Pool): number {
   const w = view.words;
   return (
     w[pool.controlAt + CONTROL.stacked]! +
-    w[pool.controlAt + CONTROL.end]! -
-    w[pool.controlAt + CONTROL.fresh]!
+    w[pool.controlAt + CONTROL.homes]! -
+    w[pool.controlAt + CONTROL.fresh]! +
+    w[pool.controlAt + CONTROL.homesFree]!
   );
 }
 
@@ -148,8 +189,7 @@ const one = [0];
 export function holdAll(tx: Transaction, pool: Pool, items: ArrayLike<number>, count: number): void {
   const w = tx.words;
   const ring = holdsAt(pool, tx.slotIndex);
-  if (w[ring] !== w[ring + RING.filled]) dropLeftovers(tx, pool, ring);
-  const room = HOLD_RING - ((w[ring + RING.filled]! - valueAtBegin(tx, ring)) | 0);
+  const room = holdRoom(tx, pool, ring);
   assert(room >= count, `more than ${HOLD_RING} references taken in one transaction`);
   assert(!tx.inSystem, "a system transaction must not take references");
   for (let from = 0; from < count; from += HOLD_BATCH) {
@@ -171,6 +211,50 @@ export function holdAll(tx: Transaction, pool: Pool, items: ArrayLike<number>, c
   }
 }
 
+/**
+ * Takes homes by their number: `item` and those behind it, at most `count`, up to the first that is not free.
+ * Each has one reference, which is the transaction's. Returns how many it got: 0 if `item` is not free, is no
+ * home, or the transaction has taken as many references as its hold ring holds.
+ */
+export function claim(tx: Transaction, pool: Pool, item: number, count: number): number {
+  const w = tx.words;
+  const m = tx.memory;
+  const control = pool.controlAt;
+  const end = w[control + CONTROL.end]!;
+  if (item < w[control + CONTROL.homes]! || item >= end) return 0;
+  assert(!tx.inSystem, "a system transaction must not take references");
+  const ring = holdsAt(pool, tx.slotIndex);
+  // First, so that a request which is run again gets what it had.
+  if (w[ring] !== w[ring + RING.filled]) dropLeftovers(tx, pool, ring);
+  // Looked at without the lock: most that are not free are so for long.
+  if (m[pool.referencesAt + item] !== 0) return 0;
+  const wanted = Math.min(count, CLAIM_MAX, end - item, holdRoom(tx, pool, ring));
+  const filled = w[ring + RING.filled]!;
+  let got = 0;
+  tx.beginSystem();
+  tx.lock(control, pool.rank);
+  for (; got < wanted && m[pool.referencesAt + item + got] === 0; got++) {
+    tx.storeMemory(pool.referencesAt + item + got, 1);
+    // Behind `filled` nothing is valid, so the entry needs no undo.
+    tx.storeFresh(ring + RING.items + ((filled + got) & (HOLD_RING - 1)), item + got);
+  }
+  if (got > 0) {
+    tx.store(control + CONTROL.homesFree, w[control + CONTROL.homesFree]! - got);
+    if (item + got > w[control + CONTROL.reached]!) tx.store(control + CONTROL.reached, item + got);
+    tx.store(ring + RING.filled, (filled + got) | 0);
+  }
+  tx.endSystem();
+  if (got > 0) tx.store(ring, (w[ring]! + got) | 0);
+  return got;
+}
+
+/** Entries of the hold ring that the transaction may still fill; gives up what a rollback has left in it. */
+function holdRoom(tx: Transaction, pool: Pool, ring: HeapAddr): number {
+  const w = tx.words;
+  if (w[ring] !== w[ring + RING.filled]) dropLeftovers(tx, pool, ring);
+  return HOLD_RING - ((w[ring + RING.filled]! - valueAtBegin(tx, ring)) | 0);
+}
+
 /** One reference less; the last one frees the item. Inside a system transaction (a redo step). */
 export function dropNow(tx: Transaction, pool: Pool, item: number): void {
   tx.lock(pool.controlAt, pool.rank);
@@ -184,12 +268,13 @@ export function dropNow(tx: Transaction, pool: Pool, item: number): void {
   }
   const stock = stockAt(pool, tx.slotIndex);
   const filled = w[stock + RING.filled]!;
-  if (((filled - w[stock]!) | 0) < pool.high) {
+  const isSingle = item < w[pool.controlAt + CONTROL.homes]!;
+  if (isSingle && ((filled - w[stock]!) | 0) < pool.high) {
     // The reference passes to the stock.
     tx.storeFresh(stock + RING.items + (filled & (pool.ring - 1)), item);
     tx.store(stock + RING.filled, (filled + 1) | 0);
   } else {
-    pushOnStack(tx, pool, item);
+    freeItem(tx, pool, item);
   }
 }
 
@@ -202,6 +287,11 @@ export function dropAllNow(tx: Transaction, pool: Pool, at: HeapAddr, count: num
   let room = pool.high - ((w[stock + RING.filled]! - w[stock]!) | 0);
   let filled = w[stock + RING.filled]!;
   let stacked = w[pool.controlAt + CONTROL.stacked]!;
+  const homes = w[pool.controlAt + CONTROL.homes]!;
+  let freed = 0;
+  // Homes that were given up one behind the other, just now.
+  let row = 0;
+  let next = 0;
   for (let i = 0; i < count; i++) {
     const item = w[at + i]!;
     const word = pool.referencesAt + item;
@@ -209,6 +299,12 @@ export function dropAllNow(tx: Transaction, pool: Pool, at: HeapAddr, count: num
     assert(references > 0, `item ${item} of ${pool.name} given up twice`);
     if (references > 1) {
       tx.storeMemory(word, references - 1);
+    } else if (item >= homes) {
+      tx.storeMemory(word, 0);
+      freed++;
+      row = item === next ? row + 1 : 1;
+      next = item + 1;
+      if (row === CLAIM_MAX) suggestRow(tx, pool, item + 1 - row);
     } else if (room > 0) {
       room--;
       tx.storeFresh(stock + RING.items + (filled & (pool.ring - 1)), item);
@@ -221,6 +317,18 @@ export function dropAllNow(tx: Transaction, pool: Pool, at: HeapAddr, count: num
   }
   if (filled !== w[stock + RING.filled]) tx.store(stock + RING.filled, filled);
   if (stacked !== w[pool.controlAt + CONTROL.stacked]) tx.store(pool.controlAt + CONTROL.stacked, stacked);
+  if (freed > 0) tx.store(pool.controlAt + CONTROL.homesFree, w[pool.controlAt + CONTROL.homesFree]! + freed);
+}
+
+/**
+ * Lets the next search for a row begin at the free one at `item`, if it would begin behind: what was used before
+ * is likely to be in the processor's caches, and its pages to be there in the host.
+ */
+function suggestRow(tx: Transaction, pool: Pool, item: number): void {
+  const at = pool.controlAt + CONTROL.hint;
+  const hint = tx.words[at]!;
+  const isTaken = hint < tx.words[pool.controlAt + CONTROL.end]! && tx.memory[pool.referencesAt + hint] !== 0;
+  if (item < hint || isTaken) tx.storeFresh(at, item);
 }
 
 /** Gives back what the slot keeps in stock and what a rollback has left in its hold ring. */
@@ -236,7 +344,7 @@ export function drainPool(tx: Transaction, pool: Pool): void {
     const left = tx.memory[pool.referencesAt + item]! - 1;
     // A hold that was rolled back may still count; whoever gives that up frees the item.
     if (left > 0) tx.storeMemory(pool.referencesAt + item, left);
-    else pushOnStack(tx, pool, item);
+    else freeItem(tx, pool, item);
     tx.endSystem();
   }
   if (pool.stride > stockWords(pool.ring)) dropLeftovers(tx, pool, holdsAt(pool, tx.slotIndex));
@@ -255,14 +363,20 @@ function dropLeftovers(tx: Transaction, pool: Pool, ring: HeapAddr): void {
     const left = tx.memory[pool.referencesAt + item]! - 1;
     // Not to the stock: its ring may still hold what the main transaction's rollback would look for.
     if (left > 0) tx.storeMemory(pool.referencesAt + item, left);
-    else pushOnStack(tx, pool, item);
+    else freeItem(tx, pool, item);
     tx.endSystem();
   }
 }
 
-function pushOnStack(tx: Transaction, pool: Pool, item: number): void {
-  const stacked = tx.words[pool.controlAt + CONTROL.stacked]!;
+/** Makes an item free that has one reference. Inside a system transaction, with the pool's lock. */
+function freeItem(tx: Transaction, pool: Pool, item: number): void {
+  const control = pool.controlAt;
   tx.storeMemory(pool.referencesAt + item, 0);
+  if (item >= tx.words[control + CONTROL.homes]!) {
+    tx.store(control + CONTROL.homesFree, tx.words[control + CONTROL.homesFree]! + 1);
+    return;
+  }
+  const stacked = tx.words[control + CONTROL.stacked]!;
   // Above `stacked` nothing is valid, so the entry needs no undo.
   tx.storeFreshMemory(pool.stackAt + stacked, item);
   tx.store(pool.controlAt + CONTROL.stacked, stacked + 1);
@@ -279,10 +393,10 @@ function refillStock(tx: Transaction, pool: Pool, stock: HeapAddr): void {
   tx.lock(pool.controlAt, pool.rank);
   let stacked = w[pool.controlAt + CONTROL.stacked]!;
   let fresh = w[pool.controlAt + CONTROL.fresh]!;
-  const end = w[pool.controlAt + CONTROL.end]!;
+  const homes = w[pool.controlAt + CONTROL.homes]!;
   const filled = w[stock + RING.filled]!;
   let moved = 0;
-  for (; moved < pool.refill && (stacked > 0 || fresh < end); moved++) {
+  for (; moved < pool.refill && (stacked > 0 || fresh < homes); moved++) {
     const item = stacked > 0 ? tx.memory[pool.stackAt + --stacked]! : fresh++;
     tx.storeMemory(pool.referencesAt + item, 1);
     tx.storeFresh(stock + RING.items + ((filled + moved) & (pool.ring - 1)), item);
@@ -290,10 +404,41 @@ function refillStock(tx: Transaction, pool: Pool, stock: HeapAddr): void {
   if (moved > 0) {
     tx.store(pool.controlAt + CONTROL.stacked, stacked);
     tx.store(pool.controlAt + CONTROL.fresh, fresh);
-    tx.store(stock + RING.filled, (filled + moved) | 0);
-  }
+  } else moved = refillFromHomes(tx, pool, stock);
+  if (moved > 0) tx.store(stock + RING.filled, (filled + moved) | 0);
   tx.endSystem();
   if (moved === 0) throw errno.ENOMEM;
+}
+
+/**
+ * Enters homes in a stock, from where the last refill ended downwards; returns how many. Looks at no more
+ * counts than it takes to find one item, or REFILL_SCAN.
+ */
+function refillFromHomes(tx: Transaction, pool: Pool, stock: HeapAddr): number {
+  const w = tx.words;
+  const control = pool.controlAt;
+  const free = w[control + CONTROL.homesFree]!;
+  if (free === 0) return 0;
+  const homes = w[control + CONTROL.homes]!;
+  const end = w[control + CONTROL.end]!;
+  const filled = w[stock + RING.filled]!;
+  let sunk = w[control + CONTROL.sunk]!;
+  let at = w[control + CONTROL.rover]!;
+  let moved = 0;
+  for (let scanned = 0; scanned < end - homes && moved < pool.refill; scanned++) {
+    if (moved > 0 && scanned >= REFILL_SCAN) break;
+    at = at > homes ? at - 1 : end - 1;
+    if (tx.memory[pool.referencesAt + at] !== 0) continue;
+    tx.storeMemory(pool.referencesAt + at, 1);
+    tx.storeFresh(stock + RING.items + ((filled + moved) & (pool.ring - 1)), at);
+    moved++;
+    if (at < sunk && at >= w[control + CONTROL.reached]!) sunk = at;
+  }
+  assert(moved > 0, `${free} free items of ${pool.name} are not to be found`);
+  tx.store(control + CONTROL.rover, at);
+  tx.store(control + CONTROL.homesFree, free - moved);
+  if (sunk !== w[control + CONTROL.sunk]) tx.store(control + CONTROL.sunk, sunk);
+  return moved;
 }
 
 /** The value of a heap word as it was when the open transaction began: its oldest one in the log. */

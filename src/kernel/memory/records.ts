@@ -117,8 +117,13 @@ export const Mapping = defineRecord("mapping", {
   object: ref("shared-object"),
   /** Page of the file or object at `first`. */
   filePage: u32(),
+  /** Where frames for its pages are looked for (home.ts); only a hint. */
+  home: u32(),
 });
 export type Mapping = Ref<"mapping">;
+
+/** Mapping.home: looked for in vain. */
+export const HOME_VAIN = 2;
 
 /** Protection bits, as mmap(2) has them. */
 export const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;

@@ -111,7 +111,8 @@ function expect(where: AddressSpace, va: number, value: number): void {
 
 /** Pages of a region; word 0 of each holds a number of this thread's. */
 function round(number: number): void {
-  const pages = 1 + random.below(12);
+  // Some are large enough for a home.
+  const pages = 1 + random.below(random.below(4) === 0 ? 48 : 12);
   const length = pages * 4096;
   const mark = (data.slot << 24) | (number << 8);
   const what = {
