@@ -40,7 +40,7 @@
  * Offsets REG_* below. x0's slot is scratch: it may hold anything at any time, and readers take 0.
  * Single-precision values are NaN-boxed in the 64-bit f slots.
  *
- * ## Hart block: 1280 bytes for each hart
+ * ## Hart block: 4096 bytes for each hart
  *
  * HART_INTERRUPT: a word that any thread sets to INTERRUPTED to make the hart leave translated code at the
  * next taken control transfer. The others belong to the region translator (docs/design/translator.md).
@@ -105,7 +105,7 @@ export const REG_SCRATCH = 560;
 export const REG_KERNEL = 576;
 
 /** Bytes of a hart block, and the offset of its interrupt word. */
-export const HART_BLOCK_BYTES = 1280;
+export const HART_BLOCK_BYTES = 4096;
 export const HART_INTERRUPT = 0;
 /** The largest budget, so that one comparison with the budget says whether to leave. */
 export const INTERRUPTED = 0x7fffffff;
@@ -115,18 +115,41 @@ export const HART_CODE_TAG = 8;
 export const HART_JUMP_CACHE = 16;
 /** Number of indirect jumps that tier 0 has noted, a word. */
 export const HART_JUMPS_NOTED = 20;
-/** Not 0 if a page has been kept since all were forgotten, a word. */
-export const HART_KEEPS = 24;
+/** What the runs below are: RUNS_*, a word. The kernel makes KEPT ones VOID. */
+export const HART_RUNS = 24;
+/** Never set up. */
+export const RUNS_NONE = 0;
+/** They hold for the address space that the hart runs. */
+export const RUNS_KEPT = 1;
+/** Something may have been taken away, or the space is another one. */
+export const RUNS_VOID = 2;
+/** Pages to each side that the next search for a run looks at, at most; a word. */
+export const HART_REACH = 28;
+/** Searches for a run; a word. */
+export const HART_SEARCHES = 32;
+/** Accesses that were not in the run of their slot; a word. */
+export const HART_MISSES = 36;
+/** Which slots hold a run: bit n is slot n, 8 bytes for those with write entries and 8 for the others. */
+export const HART_SLOTS_USED = 40;
 /**
- * For each integer register two slots of 16 bytes: the page on which regions last accessed something through
- * it, 8 bytes, and what its entry says, a word; all 0 if there is none. The first 32 slots hold write entries,
- * the others read entries. No frame lies at pa 0, so that what page 0 would be found at is nobody's.
+ * Runs: pages that follow each other and have one entry, in which regions have accessed something. 24 bytes each:
+ * where it starts, 8 bytes, or NO_RUN; its length less RUN_GUARD, 8 bytes; its entry, a word. Write entries come
+ * first, then as many read entries.
+ *
+ * A slot holds the run of some accesses; the list, those that were found last.
  */
-export const HART_KEPT = 256;
-export const KEPT_SLOTS = 64;
-export const KEPT_PAGE = 0;
-export const KEPT_ENTRY = 8;
-export const KEPT_BYTES = 16;
+export const HART_SLOTS = 256;
+export const RUN_SLOTS = 64;
+export const RUN_BYTES = 24;
+export const HART_LIST: number = HART_SLOTS + 2 * RUN_SLOTS * RUN_BYTES;
+export const RUN_LIST = 8;
+export const RUN_START = 0;
+export const RUN_LIMIT = 8;
+export const RUN_ENTRY = 16;
+/** The widest access. */
+export const RUN_GUARD = 8;
+/** A start that is far from every va. */
+export const NO_RUN: bigint = 1n << 62n;
 
 /** Why translated code came back to the kernel. */
 export const EXIT = {

@@ -67,7 +67,7 @@ const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
     "childrenInvoluntarySwitches",
   ],
   // The tables are compared page by page; a code stamp is any number that no space has had.
-  "address-space": ["root", "ticket", "leafTables", "mappings", "codeStamp"],
+  "address-space": ["root", "ticket", "leafTables", "mappings", "codeStamp", "entryStamp"],
   // The tree's form follows from addresses; its members are compared in their order.
   mapping: ["left", "right"],
   // What a batch of frames that is to be freed holds.

@@ -24,12 +24,16 @@ import {
   type AccessKind,
   EXIT,
   HART_INTERRUPT,
+  HART_RUNS,
   REG_BUDGET,
   REG_PC,
   REG_RESERVATION,
   REG_ROOT,
   REG_SCRATCH,
   REG_X,
+  RUNS_KEPT,
+  RUNS_NONE,
+  RUNS_VOID,
 } from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { HeapAddr } from "../heap/heap.ts";
@@ -137,6 +141,9 @@ export class HartLoop {
   #translated: Translated | undefined;
   /** The code stamp that translated code has heard last. */
   #codeStamp = 0;
+  /** The entry stamp under which the hart keeps runs; 0: it has to forget them after each safepoint. */
+  #entryStamp = 0;
+  readonly #runsAt: number;
   readonly #blockAddress: number;
   readonly #interruptAt: number;
   readonly #inUserAt: HeapAddr;
@@ -149,6 +156,9 @@ export class HartLoop {
     this.hart = hart;
     this.call = new SystemCall(parts.tx);
     this.#interruptAt = Hart.blockAt.get(parts.tx, hart) + (HART_INTERRUPT >> 2);
+    this.#runsAt = Hart.blockAt.get(parts.tx, hart) + (HART_RUNS >> 2);
+    // A hart before this one may have used the block.
+    parts.tx.memory[this.#runsAt] = RUNS_NONE;
     this.#blockAddress = Hart.blockAt.get(parts.tx, hart) * 4;
     this.#inUserAt = Hart.inUser.at(hart);
     this.#handlers = parts.personality.handlers;
@@ -186,10 +196,21 @@ export class HartLoop {
     this.#translated = translated;
   }
 
-  /** Tells translated code if what it may run is other code than before. To be called after each safepoint. */
+  /**
+   * Tells translated code if what it may run is other code than before, and if what it keeps of pages is void
+   * (safepoint.ts, noteTaken). To be called after each safepoint.
+   */
   #tellCode(): void {
     const w = this.tx.words;
-    const stamp = w[w[this.call.task + Task.space.word]! + AddressSpace.codeStamp.word]!;
+    const space = w[this.call.task + Task.space.word]!;
+    const isSingle = w[space + AddressSpace.references.word]! <= 1;
+    const entries = isSingle ? w[space + AddressSpace.entryStamp.word]! : 0;
+    if (entries !== this.#entryStamp || entries === 0) {
+      this.#entryStamp = entries;
+      const m = this.tx.memory;
+      if (m[this.#runsAt] === RUNS_KEPT) m[this.#runsAt] = RUNS_VOID;
+    }
+    const stamp = w[space + AddressSpace.codeStamp.word]!;
     if (stamp === this.#codeStamp) return;
     this.#codeStamp = stamp;
     this.#translated?.setCode?.(stamp);

@@ -18,7 +18,7 @@
  * INTERPRET asks for at least one instruction in tier 0: the region cannot execute the one at REG_PC. POLL says
  * that the budget is used up or the hart interrupted.
  */
-import { EXIT, HART_INTERRUPT, HART_KEEPS, REG_BUDGET, REG_PC } from "../base/hart-abi.ts";
+import { EXIT, HART_INTERRUPT, HART_RUNS, REG_BUDGET, REG_PC, RUNS_KEPT } from "../base/hart-abi.ts";
 import type { CallByName } from "./helpers.ts";
 import { emitLookUp, ENTRY } from "./jump-cache.ts";
 import { callIndirect, type Expr, i32, load } from "./wasm/expression.ts";
@@ -39,8 +39,8 @@ export const exitValue = (why: number): bigint => BigInt(why * 2 + 1);
 /** Functions of tier 0's module that regions may import. */
 export const REGION_IMPORTS: string[] = [
   "syscall",
-  "group_pa",
-  "forget_pages",
+  "find_run",
+  "forget_runs",
   "load_peek",
   "store_peek",
   "mulh",
@@ -67,9 +67,10 @@ export function callRegion(typeIndex: number, regs: Expr, hart: Expr, entry: Exp
   ]);
 }
 
-/** The kernel may have been called: what the hart knows of pages is void. */
-export function emitForgetPages(f: FunctionBuilder, call: CallByName, hart: Expr): void {
-  f.if(load(LOAD.i32, hart, HART_KEEPS), () => f.drop(call("forget_pages", hart)), undefined, "unlikely");
+/** The kernel may have been called: forgets the hart's runs if it says that they are void. */
+export function emitForgetRuns(f: FunctionBuilder, call: CallByName, hart: Expr): void {
+  const isVoid = load(LOAD.i32, hart, HART_RUNS).ne(RUNS_KEPT);
+  f.if(isVoid, () => f.drop(call("forget_runs", hart)), undefined, "unlikely");
 }
 
 export function emitDispatcher(
@@ -83,7 +84,7 @@ export function emitDispatcher(
   const pc = f.let(load(LOAD.i64, regs, REG_PC));
   const value = f.local(I64);
   const why = f.local(I32);
-  emitForgetPages(f, call, hart);
+  emitForgetRuns(f, call, hart);
   f.loop((again) => {
     f.block((interpret) => {
       emitLookUp(
@@ -115,7 +116,7 @@ export function emitDispatcher(
       f.store(STORE.i64, regs, pc, REG_PC);
     });
     f.set(why, call("interpret", regs, hart));
-    emitForgetPages(f, call, hart);
+    emitForgetRuns(f, call, hart);
     f.set(pc, load(LOAD.i64, regs, REG_PC));
     f.brIf(again, why.eq(INTERNAL_EXIT.enter));
     f.if(why.eq(INTERNAL_EXIT.hot), () => {

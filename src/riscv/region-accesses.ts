@@ -3,17 +3,12 @@
  * other. One check covers a group (region-emitter.ts); where it fails, each access is made on its own.
  *
  * How a group is checked:
- *   walk    by the page table. A single access is no group: it walks and accesses at once.
- *   leaf    in a loop, by the page table too, but two locals hold the leaf table that was found last through
- *           the register, and of which 16 MiB it is: a chain of pointers waits for one table, not for two.
- *   cached  in a loop, through a register that goes up and down in it or stays: two locals of the region
- *           hold the page that was found last, and its entry. So are single accesses.
- *   kept    through sp, and through such a register in a loop that goes by the root's dispatch: the hart
- *           block holds the page and the entry (hart-abi.ts). So are single accesses. Locals would be moved
- *           about at each dispatch.
+ *   walk   by the page table. A single access is no group: it walks and accesses at once.
+ *   run    in a loop and through sp: by a run of pages that the hart block keeps (hart-abi.ts). So are single
+ *          accesses. The slot is the loop's and the register's.
  *
- * Cached pages are right because a hart that runs a region passes no safepoint: the locals are cleared where
- * a loop begins, and behind every call; the hart block's are cleared whenever the kernel may have been called.
+ * A run that is kept is right because a hart that runs a region passes no safepoint, and the kernel makes the runs
+ * void when it has taken something away meanwhile (kernel/memory/safepoint.ts, noteTaken).
  */
 import { immediate, rs1 } from "./decode.ts";
 import type { Instruction } from "./isa.ts";
@@ -22,18 +17,18 @@ import type { Step } from "./region-graph.ts";
 export interface Group {
   readonly first: Step;
   readonly register: number;
-  /** Through a register through which the loop writes too, `kept` ones use the slot for writes. */
+  /** Which half of the slots: a run that may be written serves reads through sp too. */
   slot: "read" | "write";
-  check: "walk" | "leaf" | "cached" | "kept";
+  check: "walk" | "run";
   /** First and last byte, from the base register's value. */
   low: number;
   high: number;
-  /** Bits that alignment wants to be 0 at `low`. */
-  mask: number;
   writes: boolean;
   members: number;
   /** Index of the local that holds the physical address of `low`, or 0. */
   local: number;
+  /** Which of the hart block's slots, of those for its kind. */
+  readonly place: number;
 }
 
 /** Bytes that loads and stores touch; 0: not an access that can be grouped. */
@@ -56,30 +51,19 @@ export const isAccess = (row: Instruction): boolean => sizeOf(row) > 0;
 /** Widest group: it has to lie on one page, and the wider it is the more often it does not. */
 const SPAN_MAX = 512;
 
-const SP = 2;
-
-function checkOf(base: number, loop: Loop | undefined): Group["check"] {
-  if (base === SP) return "kept";
-  if (loop === undefined) return "walk";
-  const isSteady = ((loop.steady >>> base) & 1) !== 0;
-  if (loop.isRoot) return isSteady ? "kept" : "walk";
-  return isSteady ? "cached" : "leaf";
-}
-
 /** Single accesses that go by the page table check and access at once. */
-const isWorthIt = ({ members, check }: Group): boolean =>
-  members > 1 || check === "cached" || check === "kept";
+const isWorthIt = ({ members, check }: Group): boolean => members > 1 || check === "run";
 
-/** The loop that steps are in: the registers whose page is worth keeping, and whether it goes by the root. */
-export interface Loop {
-  readonly steady: number;
-  /** Registers through which it stores. */
-  readonly written: number;
-  readonly isRoot: boolean;
-}
+export const SP = 2;
 
-/** The group of each step, undefined where there is none. */
-export function groupAccesses(steps: readonly Step[], loop: Loop | undefined): (Group | undefined)[] {
+/**
+ * The group of each step, undefined where there is none. `placeOf`: the slots for what a step accesses through a
+ * register, or −1 if it goes by the page table.
+ */
+export function groupAccesses(
+  steps: readonly Step[],
+  placeOf: (step: Step, register: number) => number,
+): (Group | undefined)[] {
   const groups: (Group | undefined)[] = [];
   const open: (Group | undefined)[] = [];
   for (const step of steps) {
@@ -94,23 +78,23 @@ export function groupAccesses(steps: readonly Step[], loop: Loop | undefined): (
           group === undefined ||
           Math.max(group.high, at + size - 1) - Math.min(group.low, at) >= SPAN_MAX
         ) {
+          const place = placeOf(step, base);
           group = {
             first: step,
             register: base,
-            check: checkOf(base, loop),
+            check: place < 0 ? "walk" : "run",
             slot: "write",
             low: at,
             high: at,
-            mask: 0,
             writes: false,
             members: 0,
             local: 0,
+            place,
           };
           open[base] = group;
         }
         group.low = Math.min(group.low, at);
         group.high = Math.max(group.high, at + size - 1);
-        group.mask |= size - 1;
         group.writes ||= step.row.format.immediate === "S";
         group.members++;
       }
@@ -121,9 +105,7 @@ export function groupAccesses(steps: readonly Step[], loop: Loop | undefined): (
   }
   for (const group of groups) {
     if (group === undefined) continue;
-    group.low &= ~group.mask;
-    const isWritten = group.register === SP || (((loop?.written ?? 0) >>> group.register) & 1) !== 0;
-    group.slot = isWritten ? "write" : "read";
+    group.slot = group.writes || group.register === SP ? "write" : "read";
   }
   return groups.map((group) => (group !== undefined && isWorthIt(group) ? group : undefined));
 }

@@ -7,9 +7,6 @@
  */
 import {
   ACCESS,
-  HART_KEEPS,
-  KEPT_ENTRY,
-  KEPT_PAGE,
   LEAF_READ,
   LEAF_WRITE,
   PAGE_SIZE,
@@ -18,6 +15,10 @@ import {
   REG_RESERVATION,
   REG_RESERVED_VALUE,
   REG_SCRATCH,
+  RUN_ENTRY,
+  RUN_GUARD,
+  RUN_LIMIT,
+  RUN_START,
 } from "../base/hart-abi.ts";
 import type { CsrOperation, Emitter, FloatSource, HelperName, Instruction } from "./isa.ts";
 import { FIXED } from "./region-locals.ts";
@@ -31,9 +32,9 @@ import {
   VARIANT,
 } from "./region-template.ts";
 import type { Group } from "./region-accesses.ts";
-import { forbidden } from "./tier0-memory.ts";
+import { forbidden, RUN, unusable } from "./tier0-memory.ts";
 import { asBits, asFloat, type Binary, BINARY32, BINARY64, boxed, FLAG, unboxed } from "./softfloat.ts";
-import { type Expr, f64, i32, i64, load, rmw } from "./wasm/expression.ts";
+import { type Expr, f64, i32, i64, load, loadAtHole, rmw } from "./wasm/expression.ts";
 import type { FunctionBuilder } from "./wasm/function-builder.ts";
 import {
   accessLog2,
@@ -90,122 +91,58 @@ function entryOf(va: Expr, array: number): Expr {
   return load(LOAD.i32, leaf.add(va.shrU(10).wrap().and(0x3ffc)), array);
 }
 
-/** The same by the leaf table that is kept for the base register. */
-function keptEntryOf(f: FunctionBuilder, va: Expr, array: number): Expr {
-  const top = registerHole(I64, HOLE.top);
-  const leaf = registerHole(I32, HOLE.leaf);
-  const here = f.let(va.shrU(24));
-  f.if(
-    here.ne(top),
-    () => {
-      f.set(top, here);
-      f.set(leaf, load(LOAD.i32, root.add(va.shrU(22).wrap().and(0xfffc))));
-    },
-    undefined,
-    "unlikely",
-  );
-  return load(LOAD.i32, leaf.add(va.shrU(10).wrap().and(0x3ffc)), array);
-}
-
-const isNotZero = (value: Expr): Expr => value.eqz().eqz();
-
 /** The check of a group of accesses by the page table: sets the group's base, to 0 if they are not allowed. */
-function walkCheck(array: number, keepsLeaf: boolean): Template {
+function walkCheck(array: number): Template {
   return record((f) => {
     const low = f.let(registerHole(I64, HOLE.rs1).add(constantHole(I64, HOLE.low)));
-    const entry = f.let(keepsLeaf ? keptEntryOf(f, low, array) : entryOf(low, array));
-    f.set(registerHole(I32, HOLE.base), allowed(low, entry).select(entry.add(low.wrap()), i32(0)));
+    const entry = f.let(entryOf(low, array));
+    const inPage = low.wrap().and(PAGE_SIZE - 1);
+    const isBad = forbidden(entry, low, 1)
+      .or(unusable(low))
+      .or(inPage.gtU(constantHole(I32, HOLE.limit)));
+    f.set(registerHole(I32, HOLE.base), isBad.select(i32(0), entry.add(low.wrap())));
   });
 }
 
-/** i32: a group whose first byte is at `low` lies on the page with this entry, aligned, and may be accessed. */
-function allowed(low: Expr, entry: Expr): Expr {
-  const offset = low.wrap().and(PAGE_SIZE - 1);
-  const isInside = offset.rotr(constantHole(I32, HOLE.bits)).leU(constantHole(I32, HOLE.shifted));
-  return forbidden(entry, low, 1).eqz().and(isInside);
-}
-
-/** What a page is kept in. */
-interface Kept {
-  readonly page: Expr;
-  readonly entry: Expr;
-  readonly keep: (f: FunctionBuilder, page: Expr, entry: Expr) => void;
-}
-
-const inLocals: Kept = {
-  page: registerHole(I64, HOLE.page),
-  entry: registerHole(I32, HOLE.entry),
-  keep: (f, page, entry) => {
-    f.set(registerHole(I64, HOLE.page), page);
-    f.set(registerHole(I32, HOLE.entry), entry);
-  },
-};
-const keptAt = hart.add(constantHole(I32, HOLE.slot));
-const inHartBlock: Kept = {
-  page: load(LOAD.i64, keptAt, KEPT_PAGE),
-  entry: load(LOAD.i32, keptAt, KEPT_ENTRY),
-  keep: (f, page, entry) => {
-    f.store(STORE.i64, keptAt, page, KEPT_PAGE);
-    f.store(STORE.i32, keptAt, entry, KEPT_ENTRY);
-    f.store(STORE.i32, hart, i32(1), HART_KEEPS);
-  },
-};
-
-/**
- * The check of a group of accesses by a page that is kept, which the page table is asked for otherwise. An
- * entry that stays 0 gives a base below 4096, which is no frame's (layout.ts): it is as good as 0.
- */
-function keptCheck(kept: Kept, kind: number, keeps: boolean, isSingle: boolean): Template {
-  const { page, entry, keep } = kept;
+/** The check of a group of accesses by a run of pages that the hart block keeps. */
+function runCheck(kind: number, isWide: boolean): Template {
   return record((f) => {
     const low = f.let(registerHole(I64, HOLE.rs1).add(constantHole(I64, HOLE.low)));
     const base = registerHole(I32, HOLE.base);
-    f.set(base, entry.add(low.wrap()));
-    const isElsewhere = isSingle
-      ? isNotZero(low.xor(page).and(constantHole(I64, HOLE.exact)))
-      : low.sub(page).rotr(constantHole(I64, HOLE.bits)).gtU(constantHole(I64, HOLE.shifted));
-    f.if(
-      isElsewhere,
-      () => {
-        if (kept === inLocals) {
-          // Short loops miss as often as they hit: a call would cost what they gain.
-          const walked = f.let(entryOf(low, kind === ACCESS.WRITE ? LEAF_WRITE : LEAF_READ));
-          const isAllowed = f.let(allowed(low, walked));
-          f.set(base, isAllowed.select(walked.add(low.wrap()), i32(0)));
-          f.if(isAllowed, () => keep(f, low.and(-PAGE_SIZE), walked));
-          return;
-        }
-        const mask = constantHole(I32, HOLE.mask);
-        const found = recordedCall("group_pa", I32, [
-          root,
-          low,
-          i32(kind),
-          mask,
-          constantHole(I32, HOLE.limit),
-        ]);
-        f.set(base, found);
-        if (keeps) f.if(base, () => keep(f, low.and(-4096), base.sub(low.wrap())));
-      },
-      undefined,
-      "unlikely",
-    );
+    const span = constantHole(I32, HOLE.span);
+    inRun(f, { low, pa: base, isWide }, () => f.set(base, findRun(low, kind, span)));
   });
+}
+
+const kept = (op: LoadOp, part: number): Expr => loadAtHole(op, hart, HOLE.slot, part);
+
+const findRun = (low: Expr, kind: number, span: Expr): Expr =>
+  recordedCall("find_run", I32, [hart, root, low, constantHole(I32, HOLE.slot), i32(kind), span]);
+
+/** Sets `pa` to where `low` is if it is in the run of the slot; `missed` does so otherwise. */
+function inRun(
+  f: FunctionBuilder,
+  { low, pa, isWide }: { low: Expr; pa: Expr; isWide: boolean },
+  missed: () => void,
+): void {
+  f.set(pa, kept(LOAD.i32, RUN_ENTRY).add(low.wrap()));
+  const limit = kept(LOAD.i64, RUN_LIMIT);
+  const isOutside = low
+    .sub(kept(LOAD.i64, RUN_START))
+    .gtU(isWide ? limit.sub(constantHole(I64, HOLE.beyond)) : limit);
+  f.if(isOutside, missed, undefined, "unlikely");
 }
 
 const checks = new Map<string, Template>();
 
 /** The check of a group, whose place and shape the holes say. */
-export function groupCheck({ check, slot, writes, low, high, mask }: Group): Template {
-  const isSingle = high - low === mask;
-  // Write implies read, so the page of a write serves reads too, but not the other way round.
-  const keeps = writes || slot === "read";
-  const key = `${check} ${writes} ${keeps} ${isSingle}`;
+export function groupCheck({ check, slot, writes, low, high }: Group): Template {
+  const isWide = high - low + 1 > RUN_GUARD;
+  const key = `${check} ${slot} ${writes} ${isWide}`;
   let found = checks.get(key);
   if (found === undefined) {
-    const kind = writes ? ACCESS.WRITE : ACCESS.READ;
-    if (check === "kept") found = keptCheck(inHartBlock, kind, keeps, isSingle);
-    else if (check === "cached") found = keptCheck(inLocals, kind, true, isSingle);
-    else found = walkCheck(writes ? LEAF_WRITE : LEAF_READ, check === "leaf");
+    const kind = writes ? RUN.write : slot === "write" ? RUN.readInWriteSlot : RUN.read;
+    found = check === "run" ? runCheck(kind, isWide) : walkCheck(writes ? LEAF_WRITE : LEAF_READ);
     checks.set(key, found);
   }
   return found;
@@ -384,8 +321,17 @@ export class RegionEmitter implements Emitter {
     return result;
   }
 
-  #entryOf(va: Expr, array: number): Expr {
-    return this.#is(VARIANT.leaf) ? keptEntryOf(this.f, va, array) : entryOf(va, array);
+  #forbidden(entry: Expr, va: Expr, size: number): Expr {
+    return forbidden(entry, va, size).or(unusable(va));
+  }
+
+  /** Where `va` is by the slot's run; `slow` sets the local otherwise. */
+  #inRun(va: Expr, pa: Expr, kind: number, size: number, slow: () => void): void {
+    const { f } = this;
+    inRun(f, { low: va, pa, isWide: false }, () => {
+      f.set(pa, findRun(va, kind, i32(size)));
+      f.if(pa.eqz(), slow);
+    });
   }
 
   load(op: LoadOp, address: Expr): Expr {
@@ -408,9 +354,13 @@ export class RegionEmitter implements Emitter {
       return load(op, pa);
     }
     const va = f.let(address);
-    const entry = f.let(this.#entryOf(va, LEAF_READ));
+    if (this.#is(VARIANT.run)) {
+      this.#inRun(va, pa, this.#is(VARIANT.writeSlot) ? RUN.readInWriteSlot : RUN.read, size, () => slow(va));
+      return load(op, pa);
+    }
+    const entry = f.let(entryOf(va, LEAF_READ));
     f.set(pa, entry.add(va.wrap()));
-    f.if(isNotZero(forbidden(entry, va, size)), () => slow(va), undefined, "unlikely");
+    f.if(this.#forbidden(entry, va, size), () => slow(va), undefined, "unlikely");
     return load(op, pa);
   }
 
@@ -432,9 +382,19 @@ export class RegionEmitter implements Emitter {
       return;
     }
     const va = f.let(address);
-    const entry = f.let(this.#entryOf(va, LEAF_WRITE));
+    if (this.#is(VARIANT.run)) {
+      const pa = f.local(I32);
+      this.#inRun(va, pa, RUN.write, size, () => {
+        slow(va);
+        // It has been done: the one below goes where nobody looks.
+        f.set(pa, regs.add(REG_SCRATCH));
+      });
+      f.store(op, pa, value);
+      return;
+    }
+    const entry = f.let(entryOf(va, LEAF_WRITE));
     f.if(
-      isNotZero(forbidden(entry, va, size)),
+      this.#forbidden(entry, va, size),
       () => slow(va),
       () => f.store(op, entry.add(va.wrap()), value),
       "unlikely",
@@ -445,7 +405,7 @@ export class RegionEmitter implements Emitter {
   #aligned(log2: 2 | 3, va: Expr, kind: typeof ACCESS.READ | typeof ACCESS.WRITE): Expr {
     const entry = this.f.let(entryOf(va, kind === ACCESS.READ ? LEAF_READ : LEAF_WRITE));
     this.#setOffset();
-    this.#leaveIf(isNotZero(forbidden(entry, va, 1 << log2)));
+    this.#leaveIf(forbidden(entry, va, 1 << log2).or(unusable(va)));
     return entry.add(va.wrap());
   }
 

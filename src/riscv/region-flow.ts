@@ -2,8 +2,7 @@
  * What is known about a region's blocks before code is written: their structure (region-order.ts), which loops
  * they are in, and which registers are dirty and which are live at their beginnings.
  */
-import { immediate, rd, rs1 } from "./decode.ts";
-import type { Block, RegisterSet, Step } from "./region-graph.ts";
+import type { Block, RegisterSet } from "./region-graph.ts";
 import {
   classify,
   dominates,
@@ -68,25 +67,12 @@ function findLoops(flow: Flow): void {
       node.loop = header;
       body.push(...predecessors[node.index]!);
     }
-    header.steady = ~1;
-    findSteady(header, nodes);
   }
   findRootLoop(flow);
 }
 
-function findSteady(header: Node, nodes: readonly Node[]): void {
-  header.steady = ~1;
-  for (const { loop, block } of nodes) {
-    if (loop !== header) continue;
-    for (const step of block!.steps) {
-      if (!isStep(step)) header.steady &= ~step.defines.x;
-      if (step.row.format.immediate === "S") header.written |= 1 << rs1(step.word);
-    }
-  }
-}
-
 /** Loops through the root's dispatch, by indirect jumps and behind calls, are one: the root's. */
-function findRootLoop({ root, nodes }: Flow): void {
+function findRootLoop({ root }: Flow): void {
   const onwards = (node: Node): Node[] => [
     ...(node.indirect.length === 0 ? node.successors : node.indirect),
     ...(node.after === undefined ? [] : [node.after]),
@@ -112,17 +98,6 @@ function findRootLoop({ root, nodes }: Flow): void {
     }
     for (const node of returns) node.loop ??= root;
   }
-  findSteady(root, nodes);
-}
-
-/** Longest step of a pointer that mostly stays on its page. */
-const STRIDE_MAX = 256;
-
-/** Whether it defines no register, or goes on by a short step with one. */
-function isStep({ row, word, defines }: Step): boolean {
-  if (defines.x === 0) return true;
-  if (row.name !== "addi" || rs1(word) !== rd(word)) return false;
-  return Math.abs(immediate(row.format.immediate, word)) <= STRIDE_MAX;
 }
 
 function findDirty({ nodes }: Flow): void {

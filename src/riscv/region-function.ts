@@ -23,18 +23,18 @@ import {
   EXIT,
   HART_CODE_TAG,
   HART_INTERRUPT,
-  HART_KEPT,
-  KEPT_BYTES,
-  PAGE_SIZE,
+  HART_SLOTS,
   REG_BUDGET,
   REG_PC,
+  RUN_BYTES,
+  RUN_SLOTS,
 } from "../base/hart-abi.ts";
 import { immediate, rd, rs1, rs2, rs3 } from "./decode.ts";
-import { callRegion, emitForgetPages, exitValue, INTERNAL_EXIT } from "./dispatcher.ts";
+import { callRegion, emitForgetRuns, exitValue, INTERNAL_EXIT } from "./dispatcher.ts";
 import type { CallByName } from "./helpers.ts";
 import type { Instruction } from "./isa.ts";
 import { ENTRY, isCacheable, jumpCacheEntry, jumpCacheEntryOf, tagOf } from "./jump-cache.ts";
-import { type Group, groupAccesses, isAccess } from "./region-accesses.ts";
+import { type Group, groupAccesses, SP } from "./region-accesses.ts";
 import { groupCheck, recordLogic, recordSign, RegionEmitter, setCeilings } from "./region-emitter.ts";
 import { findNarrow, isLogic } from "./region-narrow.ts";
 import { analyse } from "./region-flow.ts";
@@ -42,9 +42,9 @@ import { dominates, type Flow, type Node } from "./region-order.ts";
 import { type Block, NO_REGISTERS, type RegisterSet, type Step } from "./region-graph.ts";
 import { FIXED, RegionLocals } from "./region-locals.ts";
 import { type Filling, instantiate, templateOf, VARIANT } from "./region-template.ts";
-import { type Expr, i32, i64, load } from "./wasm/expression.ts";
+import { call, type Expr, i32, i64, load, SELF } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
-import { LOAD, STORE } from "./wasm/opcodes.ts";
+import { I64, LOAD, STORE } from "./wasm/opcodes.ts";
 
 const { regs, hart, entry: entryNumber, depth, budget, offset, why, target: jumpTarget } = FIXED;
 const union = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x | b.x, f: a.f | b.f });
@@ -90,12 +90,6 @@ interface Stub extends RegisterSet {
   readonly narrow: number;
 }
 
-/** Pages by register * 2 + 1 if for writes; leaf tables by register. */
-interface Kept {
-  readonly pages: Set<number>;
-  readonly leaves: Set<number>;
-}
-
 const endsWithTransfer = ({ ending }: Block): boolean => ending !== "falls" && ending !== "stops";
 const bodyOf = (block: Block): readonly Step[] =>
   endsWithTransfer(block) ? block.steps.slice(0, -1) : block.steps;
@@ -115,6 +109,10 @@ const isPoll = (node: Node): boolean => node.isLoop || node.entry >= 0;
 /** Whether what the row puts into a floating-point register is a single. */
 const isSingle = ({ extension, name }: Instruction): boolean => extension === "F" || name === "fcvt.s.d";
 
+/** Offset in the hart block of the slot for a group's run. */
+const slotOf = ({ place, slot }: Group): number =>
+  HART_SLOTS + (place + (slot === "write" ? 0 : RUN_SLOTS)) * RUN_BYTES;
+
 class RegionWriter {
   readonly #f: FunctionBuilder;
   readonly #target: RegionTarget;
@@ -125,9 +123,9 @@ class RegionWriter {
   readonly #byPc = new Map<number, Node>();
   readonly #labels = new Map<Node, Label>();
   readonly #loops = new Map<Node, Label>();
+  /** Slots by loop or instruction, and register. */
+  readonly #places = new Map<number, number>();
   readonly #groups = new Map<Node, (Group | undefined)[]>();
-  /** What is kept in the loop of a header. */
-  readonly #kept = new Map<Node, Kept>();
   readonly #hasArithmetic: boolean;
   readonly #slack: number;
   /** Behind everything: leaves with what `offset` and `why` say. */
@@ -169,14 +167,8 @@ class RegionWriter {
       base: 0,
       displacement: 0,
       slot: 0,
-      page: 0,
-      entry: 0,
-      top: 0,
-      leaf: 0,
       low: 0,
-      limit: 0,
-      mask: 0,
-      bits: 0,
+      span: 0,
       leave: undefined,
     };
   }
@@ -243,46 +235,30 @@ class RegionWriter {
       inside();
       return;
     }
-    if (node.loop === node) this.#forgetPages(node);
     this.#f.loop((label) => {
       this.#loops.set(node, label);
       inside();
     });
   }
 
-  /** Forgets the pages that are cached in a loop. */
-  #forgetPages(header: Node): void {
-    let kept = this.#kept.get(header);
-    if (kept === undefined) {
-      kept = { pages: new Set(), leaves: new Set() };
-      for (const node of this.#flow.nodes) if (node.loop === header) this.#findKept(node, kept);
-      this.#kept.set(header, kept);
+  /** The slots for what a step of the node accesses through a register; −1: it goes by the page table. */
+  #placeOf({ loop }: Node, step: Step, register: number): number {
+    if (register === SP) return 0;
+    if (loop === undefined) return -1;
+    // In a loop that goes by the root's dispatch each instruction goes its own way.
+    const key = (loop?.block?.pc ?? step.pc) * 32 + register;
+    let place = this.#places.get(key);
+    if (place === undefined) {
+      place = 1 + (((this.#base >>> 1) * 13 + this.#places.size) % (RUN_SLOTS - 1));
+      this.#places.set(key, place);
     }
-    for (const page of kept.pages) this.#locals.forget(page >>> 1, (page & 1) !== 0);
-    for (const leaf of kept.leaves) this.#locals.forgetLeaf(leaf);
-  }
-
-  #findKept(node: Node, kept: Kept): void {
-    const groups = this.#groupsOf(node);
-    bodyOf(node.block!).forEach((step, i) => {
-      const group = groups[i];
-      if (group?.check === "cached") kept.pages.add(group.register * 2 + Number(group.writes));
-      else if (group?.check === "leaf" || (group === undefined && this.#keepsLeaf(step, node)))
-        kept.leaves.add(rs1(step.word));
-    });
-  }
-
-  /** Whether an access that is in no group keeps its leaf table. */
-  #keepsLeaf({ row, word }: Step, node: Node): boolean {
-    return node.loop !== undefined && node.loop.index > 0 && rs1(word) !== 0 && isAccess(row);
+    return place;
   }
 
   #groupsOf(node: Node): (Group | undefined)[] {
     let groups = this.#groups.get(node);
     if (groups === undefined) {
-      const { loop } = node;
-      const about = loop && { steady: loop.steady, written: loop.written, isRoot: loop.index === 0 };
-      groups = groupAccesses(bodyOf(node.block!), about);
+      groups = groupAccesses(bodyOf(node.block!), (step, register) => this.#placeOf(node, step, register));
       this.#groups.set(node, groups);
     }
     return groups;
@@ -369,12 +345,10 @@ class RegionWriter {
       if (((reads >>> fill.rs2) & 1 & held(fill.rs2)) !== 0) variant |= VARIANT.single2;
       if (((reads >>> fill.rs3) & 1 & held(fill.rs3)) !== 0) variant |= VARIANT.single3;
     }
-    if (group === undefined && this.#keepsLeaf(step, this.#node)) {
-      variant |= VARIANT.leaf;
-      fill.top = this.#locals.top(fill.rs1);
-      fill.leaf = this.#locals.leaf(fill.rs1);
-    }
-    if (group !== undefined) {
+    if (group !== undefined && group.members === 1) {
+      variant |= VARIANT.run | (group.writes || group.slot === "read" ? 0 : VARIANT.writeSlot);
+      fill.slot = slotOf(group);
+    } else if (group !== undefined) {
       variant |= VARIANT.grouped;
       if (group.first === step) this.#check(group);
       fill.base = group.local;
@@ -389,18 +363,8 @@ class RegionWriter {
     group.local = this.#locals.base(fill.rs1);
     fill.base = group.local;
     fill.low = group.low;
-    fill.limit = PAGE_SIZE - 1 - (group.high - group.low);
-    fill.mask = group.mask;
-    fill.bits = 31 - Math.clz32(group.mask + 1);
-    if (group.check === "cached") {
-      fill.page = this.#locals.page(group.register, group.writes);
-      fill.entry = this.#locals.entry(group.register, group.writes);
-    }
-    if (group.check === "leaf") {
-      fill.top = this.#locals.top(group.register);
-      fill.leaf = this.#locals.leaf(group.register);
-    }
-    fill.slot = HART_KEPT + (group.register + (group.slot === "write" ? 0 : 32)) * KEPT_BYTES;
+    fill.span = group.high - group.low + 1;
+    fill.slot = slotOf(group);
     instantiate(this.#f, groupCheck(group), fill);
   }
 
@@ -595,6 +559,11 @@ class RegionWriter {
   #enter(pc: number, then: (value: Expr) => void): void {
     const f = this.#f;
     const known = pc >= 0;
+    if (pc === this.#base) {
+      // The region runs, so its code is what is mapped.
+      f.if(depth, () => f.scoped(() => then(f.let(call(I64, SELF, [regs, hart, i32(0), depth.sub(1)])))));
+      return;
+    }
     f.if(known ? depth : isCacheable(jumpTarget).and(depth.ne(0)), () =>
       f.scoped(() => {
         const entry = f.let(known ? jumpCacheEntryOf(hart, pc) : jumpCacheEntry(hart, jumpTarget));
@@ -622,10 +591,8 @@ class RegionWriter {
     this.#dirty = NO_REGISTERS;
     // A return address is an entry, so there is a label for it or the root's dispatch.
     if (after.index > node.index) f.br(this.#labels.get(after)!);
-    else if (dominates(after, node)) {
-      this.#forgetPages(after);
-      f.br(this.#loops.get(after)!);
-    } else {
+    else if (dominates(after, node)) f.br(this.#loops.get(after)!);
+    else {
       f.set(entryNumber, i32(after.entry));
       f.br(this.#rootLoop!);
     }
@@ -642,7 +609,7 @@ class RegionWriter {
     f.store(STORE.i64, regs, i64(pc), REG_PC);
     const tag = f.let(load(LOAD.i64, hart, HART_CODE_TAG));
     f.if(this.#target.call("syscall", regs), () => f.return(i64(exitValue(EXIT.LEFT))));
-    emitForgetPages(f, this.#target.call, hart);
+    emitForgetRuns(f, this.#target.call, hart);
     if (after !== undefined) {
       const isHere = load(LOAD.i64, regs, REG_PC).eq(i64(block!.next));
       f.if(isHere.and(load(LOAD.i64, hart, HART_CODE_TAG).eq(tag)), () => this.#resume(after));

@@ -66,10 +66,6 @@ export class RegionLocals {
   readonly #float = new Uint8Array(32);
   readonly #single = new Uint8Array(32);
   readonly #base = new Uint8Array(32);
-  readonly #page = new Uint8Array(64);
-  readonly #entry = new Uint8Array(64);
-  readonly #top = new Uint8Array(32);
-  readonly #leaf = new Uint8Array(32);
   readonly #scratch = new Uint8Array(SCRATCH_TYPES.length);
 
   constructor(f: FunctionBuilder) {
@@ -107,44 +103,6 @@ export class RegionLocals {
   base(register: number): number {
     return (this.#base[register] ||= this.#take(I32));
   }
-  /** The locals for the page that is cached for reads or writes through `register`, and for its entry. */
-  page(register: number, writes: boolean): number {
-    return (this.#page[register * 2 + Number(writes)] ||= this.#take(I64));
-  }
-  entry(register: number, writes: boolean): number {
-    return (this.#entry[register * 2 + Number(writes)] ||= this.#take(I32));
-  }
-
-  /** The locals for the leaf table that was found through `register`, and which 16 MiB it is for. */
-  top(register: number): number {
-    return (this.#top[register] ||= this.#take(I64));
-  }
-  leaf(register: number): number {
-    return (this.#leaf[register] ||= this.#take(I32));
-  }
-
-  /** Forgets the leaf table that was found through `register`. */
-  forgetLeaf(register: number): void {
-    const to = this.#to;
-    to.byte(CONTROL.i64Const);
-    to.signed32(-1);
-    to.byte(CONTROL.localSet);
-    to.unsigned(this.top(register));
-  }
-
-  /** Forgets the page that is cached for reads or writes through `register`. */
-  forget(register: number, writes: boolean): void {
-    const to = this.#to;
-    to.byte(CONTROL.i64Const);
-    to.byte(0);
-    to.byte(CONTROL.localSet);
-    to.unsigned(this.page(register, writes));
-    to.byte(CONTROL.i32Const);
-    to.byte(0);
-    to.byte(CONTROL.localSet);
-    to.unsigned(this.entry(register, writes));
-  }
-
   load(set: RegisterSet): void {
     for (let rest = set.x >>> 0, n = 0; rest !== 0; rest >>>= 1, n++) {
       if (rest & 1) this.#access(LOAD.i64, REG_X + n * 8, this.x(n));

@@ -42,6 +42,8 @@ export class RegionModule {
   /** Hints of each function, which name its index; imports come before, so it is not known yet. */
   #pendingHints: { readonly number: number; readonly bytes: ByteWriter }[] = [];
   #functions = 0;
+  /** Where the code of each function begins. */
+  #starts: number[] = [];
 
   readonly regionType = REGION_TYPE;
 
@@ -52,6 +54,7 @@ export class RegionModule {
     this.#imported.clear();
     this.#pendingHints = [];
     this.#functions = 0;
+    this.#starts = [];
     assert(this.#type(REGION_SIGNATURE) === REGION_TYPE, "the first type is that of regions");
   }
 
@@ -93,6 +96,7 @@ export class RegionModule {
 
   /** Adds a function; its number. */
   add(body: (f: FunctionBuilder) => void): number {
+    this.#starts.push(this.#code.length);
     const f = new FunctionBuilder(this.#code, REGION_SIGNATURE);
     body(f);
     const hints = f.end();
@@ -126,6 +130,8 @@ export class RegionModule {
     out.clear();
     for (const byte of [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]) out.byte(byte);
     const imports = [...this.#imported.keys()];
+    // A function that calls itself does so by its index, which the imports come before.
+    this.#starts.forEach((start, number) => this.#code.setLater(start, imports.length + number));
     const typeOf = (name: string): number => this.#type(SIGNATURES.get(name)!);
     // Asking for the types adds them.
     const importTypes = imports.map(typeOf);

@@ -34,10 +34,6 @@ export interface Node {
   isLoop: boolean;
   /** The header of the outermost loop that it is in; the root's if it goes by the root's dispatch. */
   loop: Node | undefined;
-  /** Of such a header: the integer registers that nothing in the loop changes but short steps. */
-  steady: number;
-  /** And those through which the loop stores. */
-  written: number;
   /** Registers that may differ from the register file, at the beginning. */
   dirty: RegisterSet;
   /** Registers that must be in their locals at the beginning. */
@@ -153,8 +149,6 @@ function orderNodes(
       forwardEdges: 0,
       isLoop: false,
       loop: undefined,
-      steady: 0,
-      written: 0,
       dirty: NO_REGISTERS,
       live: NO_REGISTERS,
     }),

@@ -4,6 +4,7 @@
  * building and writing expressions takes.
  */
 import { assert } from "../base/assert.ts";
+import { PAGE_SIZE, RUN_GUARD } from "../base/hart-abi.ts";
 import type { Instruction } from "./isa.ts";
 import { type RegionLocals, SCRATCH_TYPES } from "./region-locals.ts";
 import { ByteWriter, type Hole } from "./wasm/bytes.ts";
@@ -34,12 +35,7 @@ export const HOLE = {
   single3: 34,
   /** the physical address of a group of accesses, */
   base: 8,
-  /** the page that is cached for a group, and its entry; the number of 16 MiB, and their leaf table. */
-  page: 20,
-  entry: 21,
-  top: 25,
-  leaf: 26,
-  /** Where the hart block keeps the page of a group, from the block's start. */
+  /** Where the hart block keeps the run of a group, from the block's start; or something behind that. */
   slot: 27,
   /** Constants: immediate, pc, pc of the next instruction, bytes from the region's start, rounding mode. */
   imm: 9,
@@ -50,16 +46,13 @@ export const HOLE = {
   /** Offset of an access from its group's first byte. */
   displacement: 14,
   /**
-   * Of a group's check: the first byte from the base register; the largest offset of it in a page; the bits
-   * that must be 0 in its address, and how many they are; and the offset shifted right by so many.
+   * Of a group's check: the first byte from the base register; bytes from the first to the last; how many of them are
+   * more than the guard; the largest offset of the first in a page.
    */
   low: 15,
-  limit: 16,
-  mask: 17,
-  bits: 22,
-  shifted: 23,
-  /** What must be equal in the address of a single access and that of its page. */
-  exact: 24,
+  span: 16,
+  beyond: 17,
+  limit: 22,
   /** How far out the place is that leaves the region (the depth where it stands). */
   leave: 18,
   /** Index of an imported function (its number among the names). */
@@ -122,17 +115,9 @@ export interface Filling {
   /** Index of the local with a group's base. */
   base: number;
   displacement: number;
-  /** Indexes of the locals with a cached page and its entry. */
-  page: number;
-  entry: number;
   slot: number;
-  /** The same of a leaf table. */
-  top: number;
-  leaf: number;
   low: number;
-  limit: number;
-  mask: number;
-  bits: number;
+  span: number;
   leave: Label | undefined;
 }
 
@@ -218,35 +203,18 @@ export function instantiate(f: FunctionBuilder, { bytes, holes, hints }: Templat
       case HOLE.low:
         to.signed64(fill.low);
         break;
+      case HOLE.span:
+        to.signed32(fill.span);
+        break;
+      case HOLE.beyond:
+        to.signed32(fill.span - RUN_GUARD);
+        break;
       case HOLE.limit:
-        to.signed32(fill.limit);
-        break;
-      case HOLE.mask:
-        to.signed32(fill.mask);
-        break;
-      case HOLE.bits:
-        to.signed32(fill.bits);
-        break;
-      case HOLE.shifted:
-        to.signed32(fill.limit >>> fill.bits);
-        break;
-      case HOLE.exact:
-        to.signed32(-4096 | fill.mask);
+        to.signed32(PAGE_SIZE - fill.span);
         break;
       case HOLE.slot:
-        to.signed32(fill.slot);
-        break;
-      case HOLE.top:
-        to.unsigned(fill.top);
-        break;
-      case HOLE.leaf:
-        to.unsigned(fill.leaf);
-        break;
-      case HOLE.page:
-        to.unsigned(fill.page);
-        break;
-      case HOLE.entry:
-        to.unsigned(fill.entry);
+        // The offset of a load, or a constant: from 128 to 8191 both are written alike.
+        to.unsigned(fill.slot + value);
         break;
       case HOLE.leave:
         to.unsigned(f.depth + value - 1 - fill.leave!);
@@ -273,8 +241,10 @@ export const VARIANT = {
   same: 32,
   /** The rounding mode is fixed, towards zero. */
   towardsZero: 64,
-  /** The leaf table of the access is kept. */
-  leaf: 128,
+  /** The access is alone in its group, which a run covers: it checks and accesses at once. */
+  run: 128,
+  /** It reads, by the slot of a run that may be written. */
+  writeSlot: 16384,
   /** The destination, a source is narrow. */
   narrowRd: 256,
   narrowRs1: 512,

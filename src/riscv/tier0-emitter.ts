@@ -26,7 +26,7 @@ import {
 } from "./isa.ts";
 import { boxed, unboxed } from "./softfloat.ts";
 import { emitNote } from "./jump-cache.ts";
-import { CSR_STATUS, forbidden, leafWord } from "./tier0-memory.ts";
+import { CSR_STATUS, forbidden, unusable, leafWord } from "./tier0-memory.ts";
 import { type Expr, i32, i64, load, rmw } from "./wasm/expression.ts";
 import type { FunctionBuilder, Label } from "./wasm/function-builder.ts";
 import { accessLog2, LOAD, type LoadOp, RMW, type RmwOp, STORE, type StoreOp } from "./wasm/opcodes.ts";
@@ -211,7 +211,7 @@ export class Tier0Emitter implements Emitter {
     const entry = f.let(leafWord(regs, va, LEAF_READ));
     const pa = f.let(entry.add(va.wrap()));
     f.if(
-      forbidden(entry, va, size).eqz().eqz(),
+      forbidden(entry, va, size).or(unusable(va)),
       () => {
         this.#goOnIfDone(call("load_slow", regs, pc, va, i32(size)));
         f.set(pa, regs.add(REG_SCRATCH));
@@ -228,7 +228,7 @@ export class Tier0Emitter implements Emitter {
     const va = f.let(address);
     const entry = f.let(leafWord(regs, va, LEAF_WRITE));
     f.if(
-      forbidden(entry, va, size).eqz().eqz(),
+      forbidden(entry, va, size).or(unusable(va)),
       () => this.#goOnIfDone(call("store_slow", regs, pc, va, i32(size), value)),
       () => f.store(op, entry.add(va.wrap()), value),
       "unlikely",
@@ -241,7 +241,7 @@ export class Tier0Emitter implements Emitter {
     const size = 1 << log2;
     const entry = f.let(leafWord(regs, va, kind === ACCESS.READ ? LEAF_READ : LEAF_WRITE));
     f.if(
-      forbidden(entry, va, size).eqz().eqz(),
+      forbidden(entry, va, size).or(unusable(va)),
       () => {
         const misaligned = va
           .and(size - 1)

@@ -9,13 +9,18 @@
 import {
   ACCESS,
   ENTRY_INVALID,
-  HART_KEEPS,
-  HART_KEPT,
-  KEPT_BYTES,
-  KEPT_SLOTS,
+  HART_LIST,
+  HART_MISSES,
+  HART_REACH,
+  HART_RUNS,
+  HART_SEARCHES,
+  HART_SLOTS,
+  HART_SLOTS_USED,
+  LEAF_ENTRIES,
   LEAF_PAGE,
   LEAF_READ,
   LEAF_WRITE,
+  NO_RUN,
   PAGE_FETCH,
   PAGE_SIZE,
   REG_FFLAGS,
@@ -25,6 +30,15 @@ import {
   REG_SCRATCH,
   REG_TRAP_VALUE,
   REG_X,
+  RUN_BYTES,
+  RUN_ENTRY,
+  RUN_GUARD,
+  RUN_LIMIT,
+  RUN_LIST,
+  RUN_SLOTS,
+  RUN_START,
+  RUNS_KEPT,
+  RUNS_NONE,
   VA_BITS,
 } from "../base/hart-abi.ts";
 import type { HelperDefinition } from "./helpers.ts";
@@ -56,12 +70,15 @@ export function leafWord(regs: Expr, va: Expr, array: number): Expr {
   return load(LOAD.i32, leafOf(regs, va).add(va.shrU(10).wrap().and(0x3ffc)), array);
 }
 
-/** i64, not 0 if `entry` forbids an access of `size` bytes at `va` (hart-abi.ts). */
+/** i32, not 0 if `entry` forbids an access of `size` bytes at a usable `va` (hart-abi.ts). */
 export function forbidden(entry: Expr, va: Expr, size: number): Expr {
-  return entry
-    .and(ENTRY_INVALID)
-    .extendU()
-    .or(va.and(VA_HIGH | BigInt(size - 1)));
+  // Of the low bits of an entry all are set or none is.
+  return size === 1 ? entry.and(1) : entry.or(va.wrap()).and(size - 1);
+}
+
+/** i32, not 0 if no page may be at `va`. */
+export function unusable(va: Expr): Expr {
+  return va.shrU(VA_BITS).wrap();
 }
 
 /** Calls the fault import for `va`; i32, 0 if the mapping was made. */
@@ -139,7 +156,7 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
       const entry = f.let(
         kind.eq(ACCESS.WRITE).choose(leafWord(regs, va, LEAF_WRITE), leafWord(regs, va, LEAF_READ)),
       );
-      f.if(forbidden(entry, va, 1).eqz(), () => f.return(entry.add(va.wrap()).extendU()));
+      f.if(forbidden(entry, va, 1).or(unusable(va)).eqz(), () => f.return(entry.add(va.wrap()).extendU()));
       f.return(i64(0).sub(call("fault_at", regs, pc, va, kind).extendU()));
     },
   },
@@ -152,39 +169,22 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
       const entry = f.let(
         kind.eq(ACCESS.WRITE).choose(leafWord(regs, va, LEAF_WRITE), leafWord(regs, va, LEAF_READ)),
       );
-      f.if(forbidden(entry, va, 1).eqz(), () => f.return(entry.add(va.wrap()).extendU()));
+      f.if(forbidden(entry, va, 1).or(unusable(va)).eqz(), () => f.return(entry.add(va.wrap()).extendU()));
       f.return(i64(-1));
     },
   },
   {
-    // For regions: (root, low, kind, mask, limit) → the pa of `low`, the first byte of a group of accesses, or
-    // 0 if the group may not be accessed on one page: `mask` are the bits that must be 0 in `low`, `limit`
-    // the largest offset in the page.
-    name: "group_pa",
-    signature: { parameters: [I32, I64, I32, I32, I32], result: I32 },
-    body: (f) => {
-      const [root, low, kind, mask, limit] = f.parameters as [Expr, Expr, Expr, Expr, Expr];
-      const leaf = f.let(
-        load(LOAD.i32, root.add(low.shrU(22).wrap().and(0xfffc))).add(low.shrU(10).wrap().and(0x3ffc)),
-      );
-      const entry = f.let(
-        kind.eq(ACCESS.WRITE).choose(load(LOAD.i32, leaf, LEAF_WRITE), load(LOAD.i32, leaf, LEAF_READ)),
-      );
-      const bad = forbidden(entry, low, 1).or(low.and(mask.extendU())).or(offsetOf(low).gtU(limit).extendU());
-      f.return(bad.eqz().select(entry.add(low.wrap()), i32(0)));
-    },
+    // For regions: (hart, root, low, slot, kind, span) → the pa of `low`, the first of `span` bytes, or 0 if they may
+    // not be accessed or are not in one run of pages. Keeps the run in the slot at `slot` of the hart block.
+    name: "find_run",
+    signature: { parameters: [I32, I32, I64, I32, I32, I32], result: I32 },
+    body: findRun,
   },
   {
-    // For regions: (hart) → 0; forgets the pages that are kept in the hart block.
-    name: "forget_pages",
+    // For regions: (hart) → 0; forgets the runs that are kept.
+    name: "forget_runs",
     signature: { parameters: [I32], result: I32 },
-    body: (f) => {
-      const hart = f.parameter(0);
-      for (let at = 0; at < KEPT_SLOTS * KEPT_BYTES; at += 8)
-        f.store(STORE.i64, hart, i64(0), HART_KEPT + at);
-      f.store(STORE.i32, hart, i32(0), HART_KEEPS);
-      f.return(i32(0));
-    },
+    body: forgetRuns,
   },
   slowLoad("load_slow", "probe"),
   slowStore("store_slow", "probe"),
@@ -231,6 +231,167 @@ export const MEMORY_HELPERS: readonly HelperDefinition[] = [
     body: csrAccess,
   },
 ];
+
+/** What a group of accesses wants of its slot. */
+export const RUN = { write: 0, read: 1, readInWriteSlot: 2 } as const;
+/** Pages to each side of the first search after runs were forgotten; each further one may go twice as far. */
+const REACH_FIRST = 16;
+const REACH_MAX = 16384;
+const PAGES: number = 2 ** (VA_BITS - 12);
+/** One miss of a slot in so many looks for a run, the others for their page alone. */
+const LOOKED_UP = 4;
+/** One search for a run that is not in the list in so many is carried out: scattered pages would be searched for ever. */
+const SEARCHED = 4;
+/** Most pages by which a run in the list is made longer at once. */
+const GROWTH_MAX = 64;
+
+function forgetRuns(f: FunctionBuilder): void {
+  const hart = f.parameter(0);
+  const start = (at: Expr, offset: number): void => f.store(STORE.i64, at, i64(NO_RUN), offset + RUN_START);
+  f.if(load(LOAD.i32, hart, HART_RUNS).eq(RUNS_NONE), () => {
+    for (let run = 0; run < 2 * (RUN_SLOTS + RUN_LIST); run++) {
+      const at = HART_SLOTS + run * RUN_BYTES;
+      f.store(STORE.i64, hart, i64(PAGE_SIZE - RUN_GUARD), at + RUN_LIMIT);
+    }
+    for (const half of [0, 8]) f.store(STORE.i64, hart, i64(-1), HART_SLOTS_USED + half);
+  });
+  for (const half of [0, 1]) {
+    const used = f.let(load(LOAD.i64, hart, HART_SLOTS_USED + half * 8));
+    f.block((end) => {
+      f.loop((again) => {
+        f.brIf(end, used.eqz());
+        start(hart.add(used.ctz().wrap().mul(RUN_BYTES)), HART_SLOTS + half * RUN_SLOTS * RUN_BYTES);
+        f.set(used, used.and(used.sub(1)));
+        f.br(again);
+      });
+    });
+    f.store(STORE.i64, hart, i64(0), HART_SLOTS_USED + half * 8);
+  }
+  for (let run = 0; run < 2 * RUN_LIST; run++) start(hart, HART_LIST + run * RUN_BYTES);
+  f.store(STORE.i32, hart, i32(REACH_FIRST), HART_REACH);
+  f.store(STORE.i32, hart, i32(RUNS_KEPT), HART_RUNS);
+  f.return(i32(0));
+}
+
+function findRun(f: FunctionBuilder): void {
+  const [hart, root, low, slot, kind, span] = f.parameters as Expr[] as [Expr, Expr, Expr, Expr, Expr, Expr];
+  const array = f.let(kind.eq(RUN.read).select(i32(LEAF_READ), i32(LEAF_WRITE)));
+  const wordAt = (page: Expr): Expr => {
+    const leaf = load(LOAD.i32, root.add(page.shrU(10).and(0xfffc)));
+    return load(LOAD.i32, leaf.add(array).add(page.and(LEAF_ENTRIES - 1).shl(2)));
+  };
+  const page = f.let(low.shrU(12).wrap());
+  const entry = f.let(wordAt(page));
+  const inPage = f.let(offsetOf(low).add(span).leU(PAGE_SIZE));
+  const bad = (): Expr => forbidden(entry, low, 1).or(unusable(low));
+  const given = (): Expr => bad().eqz().and(inPage).select(entry.add(low.wrap()), i32(0));
+  f.if(bad(), () => {
+    f.if(kind.ne(RUN.readInWriteSlot), () => f.return(i32(0)));
+    // May be read only: found, but not kept.
+    f.set(array, i32(LEAF_READ));
+    f.set(entry, wordAt(page));
+    f.return(given());
+  });
+  // Where accesses go to and fro between two runs, the page table is quicker than the list.
+  const misses = f.let(load(LOAD.i32, hart, HART_MISSES).add(1));
+  f.store(STORE.i32, hart, misses, HART_MISSES);
+  f.if(misses.and(LOOKED_UP - 1), () => f.return(given()));
+  const start = f.local(I64);
+  const limit = f.local(I64);
+  const keep = (at: Expr): void => {
+    f.store(STORE.i64, at, start, RUN_START);
+    f.store(STORE.i64, at, limit, RUN_LIMIT);
+    f.store(STORE.i32, at, entry, RUN_ENTRY);
+  };
+  const keepInSlot = (): void => {
+    // A shift goes by the last six bits of its distance, and 64 slots have one word.
+    const number = slot.sub(HART_SLOTS).divU(RUN_BYTES);
+    const word = hart.add(number.shrU(6).shl(3));
+    const used = load(LOAD.i64, word, HART_SLOTS_USED).or(i64(1).shl(number.extendU()));
+    f.store(STORE.i64, word, used, HART_SLOTS_USED);
+    keep(hart.add(slot));
+  };
+  const list = f.let(hart.add(HART_LIST).add(kind.eq(RUN.read).select(i32(RUN_LIST * RUN_BYTES), i32(0))));
+  const at = f.let(list);
+  const end = f.let(list.add(RUN_LIST * RUN_BYTES));
+  // The run just before the page, which may have grown since.
+  const behind = f.let(i32(0));
+  f.loop((again) => {
+    f.set(start, load(LOAD.i64, at, RUN_START));
+    f.set(limit, load(LOAD.i64, at, RUN_LIMIT));
+    f.if(low.sub(start).leU(limit), () => {
+      keepInSlot();
+      f.return(given());
+    });
+    const isNear = low
+      .sub(start)
+      .sub(limit)
+      .leU(GROWTH_MAX * PAGE_SIZE);
+    f.if(load(LOAD.i32, at, RUN_ENTRY).eq(entry).and(isNear), () => f.set(behind, at));
+    f.set(at, at.add(RUN_BYTES));
+    f.brIf(again, at.ltU(end));
+  });
+  const first = f.let(page);
+  const last = f.let(page);
+  const search = (from: Expr, to: Expr, by: 1 | -1): void =>
+    f.block((done) => {
+      f.loop((again) => {
+        f.brIf(done, from.eq(to));
+        f.brIf(done, wordAt(from.add(by)).ne(entry));
+        f.set(from, from.add(by));
+        f.br(again);
+      });
+    });
+  const highest = (reach: Expr | number): Expr => {
+    const to = f.let(page.add(reach));
+    f.if(to.gtU(PAGES - 1), () => f.set(to, i32(PAGES - 1)));
+    return to;
+  };
+  const isKept = (): void => {
+    f.set(start, first.extendU().shl(12));
+    f.set(limit, last.sub(first).add(1).extendU().shl(12).sub(RUN_GUARD));
+  };
+  f.if(behind, () => {
+    f.set(start, load(LOAD.i64, behind, RUN_START));
+    const next = f.let(
+      start
+        .add(load(LOAD.i64, behind, RUN_LIMIT))
+        .add(RUN_GUARD)
+        .shrU(12)
+        .wrap(),
+    );
+    f.if(next.leU(page), () => {
+      search(first, next, -1);
+      f.if(first.eq(next), () => {
+        search(last, highest(GROWTH_MAX), 1);
+        f.set(first, start.shrU(12).wrap());
+        isKept();
+        keep(behind);
+        keepInSlot();
+        f.return(given());
+      });
+      f.set(first, page);
+    });
+  });
+  const searches = f.let(load(LOAD.i32, hart, HART_SEARCHES).add(1));
+  f.store(STORE.i32, hart, searches, HART_SEARCHES);
+  f.if(searches.and(SEARCHED - 1), () => f.return(given()));
+  const reach = f.let(load(LOAD.i32, hart, HART_REACH));
+  f.store(STORE.i32, hart, reach.ltU(REACH_MAX).select(reach.shl(1), reach), HART_REACH);
+  search(first, page.gtU(reach).select(page.sub(reach), i32(0)), -1);
+  search(last, highest(reach), 1);
+  isKept();
+  keepInSlot();
+  keep(
+    list.add(
+      searches
+        .shrU(Math.log2(SEARCHED))
+        .and(RUN_LIST - 1)
+        .mul(RUN_BYTES),
+    ),
+  );
+  f.return(given());
+}
 
 /** Checks the one or two pages of a slow access; the access goes through bytes `size` − 1 to 0. */
 function twoPages(

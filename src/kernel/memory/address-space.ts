@@ -19,7 +19,7 @@ import { mappingFrom } from "./mapping-tree.ts";
 import { allocateRoot, freeRoot } from "./page-table.ts";
 import { AddressSpace, Mapping, MMAP_BASE_DEFAULT, PAGE_LIMIT } from "./records.ts";
 import type { PhysicalAddress } from "./layout.ts";
-import { newCodeStamp } from "./safepoint.ts";
+import { newStamp } from "./safepoint.ts";
 
 /** An empty address space with one reference, which is the caller's. Throws ENOMEM. */
 export function createSpace(tx: Transaction): AddressSpace {
@@ -27,7 +27,8 @@ export function createSpace(tx: Transaction): AddressSpace {
   AddressSpace.references.init(tx, space, 1);
   AddressSpace.root.init(tx, space, allocateRoot(tx));
   AddressSpace.mmapBase.init(tx, space, MMAP_BASE_DEFAULT);
-  AddressSpace.codeStamp.init(tx, space, newCodeStamp(tx));
+  AddressSpace.codeStamp.init(tx, space, newStamp(tx));
+  AddressSpace.entryStamp.init(tx, space, newStamp(tx));
   return space;
 }
 
@@ -80,7 +81,7 @@ export function destroyStep(tx: Transaction, space: AddressSpace): boolean {
   const step = new Step(space);
   const done = takeApart(tx, step);
   // Nobody runs in the space any more, so nobody has to notice.
-  step.taken = false;
+  step.taken = 0;
   step.finish(tx);
   if (!done || !freeWaiting(tx, space)) return false;
   freeRoot(tx, AddressSpace.root.get(tx, space));

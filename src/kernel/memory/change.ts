@@ -41,7 +41,7 @@ import {
   TAKEN,
 } from "./page-table.ts";
 import { AddressSpace, Mapping, MAPPINGS_MAX, type PageNumber, STEP_PAGES } from "./records.ts";
-import { beginTaking, renewCode } from "./safepoint.ts";
+import { beginTaking, noteTaken } from "./safepoint.ts";
 import { dropSharedObject, holdSharedObject } from "./shared-object.ts";
 
 /** Returned by an operation that goes on in the next transaction. */
@@ -111,10 +111,8 @@ export class Step {
   mappings: number = MAPPING_STEPS;
   /** The file or shared object whose references this transaction has changed. */
   backing = 0;
-  /** Whether an access that was allowed is not any more. */
-  taken = false;
-  /** Whether that was code. */
-  takenCode = false;
+  /** What was allowed and is not any more: TAKEN, 0 if nothing. */
+  taken = 0;
   resident = 0;
   readonly frames: Batches = new Batches();
   readonly leaves: Batches = new Batches(BATCH.leaves);
@@ -136,15 +134,13 @@ export class Step {
 
   /** Notes what setPage has taken away. */
   take(taken: number): void {
-    if (taken === 0) return;
-    this.taken = true;
-    if ((taken & TAKEN.CODE) !== 0) this.takenCode = true;
+    this.taken |= taken;
   }
 
   /** Files what was collected. The last thing that the transaction does with the space. */
   finish(tx: Transaction): void {
-    if (this.taken && this.takenCode) renewCode(tx, this.space);
-    const ticket = this.taken && !isSingle(tx, this.space) ? beginTaking(tx, this.space) : 0;
+    noteTaken(tx, this.space, this.taken);
+    const ticket = this.taken !== 0 && !isSingle(tx, this.space) ? beginTaking(tx, this.space) : 0;
     this.frames.finish(tx, this.space, ticket);
     this.leaves.finish(tx, this.space, ticket);
     if (this.resident !== 0) AddressSpace.residentPages.add(tx, this.space, this.resident);
@@ -205,7 +201,7 @@ export function freeLeaves(tx: Transaction, step: Step, first: PageNumber, end: 
       const at = rootWord(root, page);
       step.leaves.add(tx, leafNumber(tx, tx.memory[at]! >>> 0));
       // Whoever still walks this leaf finds nothing allowed; it is not used again before the next safepoint.
-      step.taken = true;
+      step.take(TAKEN.DATA);
       tx.storeMemory(at, layout.emptyLeaf | 0);
       AddressSpace.leafTables.add(tx, space, -1);
     }

@@ -57,7 +57,7 @@ import {
   PROT,
   STACK_GUARD_PAGES,
 } from "./records.ts";
-import { beginTaking, hasPending, isTakingDone, releasePending, renewCode } from "./safepoint.ts";
+import { beginTaking, hasPending, isTakingDone, noteTaken, releasePending } from "./safepoint.ts";
 import { sharedPage } from "./shared-object.ts";
 
 /** What came of a fault: one of these, or a signal (`faultSignal` and `faultCode` take it apart). */
@@ -260,7 +260,7 @@ function beginWriting(
 
 /** Gives up a frame that a page word had, now or when the harts have noticed; the page is no longer resident. */
 function giveUp(tx: Transaction, space: AddressSpace, frame: FrameNumber, taken: number): void {
-  if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
+  noteTaken(tx, space, taken);
   const ticket = taken !== 0 && !isSingle(tx, space) ? beginTaking(tx, space) : 0;
   // A hole of a file is read through the zero frame, which nobody counts.
   if (frame === memoryLayout(tx).zeroFrame) return;
@@ -286,7 +286,7 @@ function breakCow(
     return FAULT.DONE;
   }
   if (!single) {
-    if ((setPage(tx, at, page, word | PAGE_MOVING, false) & TAKEN.CODE) !== 0) renewCode(tx, space);
+    noteTaken(tx, space, setPage(tx, at, page, word | PAGE_MOVING, false));
     if (beginTaking(tx, space) !== 0) return FAULT.WAIT;
   }
   copyPage(tx, space, page, at, word, single);
@@ -326,6 +326,6 @@ function copyPage(
   dropFrame(tx, old);
   const writable = (Mapping.prot.get(tx, mapping) & PROT.WRITE) !== 0 ? PAGE_WRITE : 0;
   const taken = setPage(tx, at, page, pageWord(frame, permission | writable), install);
-  if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
+  noteTaken(tx, space, taken);
   if (old === layout.zeroFrame) AddressSpace.residentPages.add(tx, space, 1);
 }

@@ -25,8 +25,8 @@ import type { Transaction } from "../../heap/transaction.ts";
 import { File } from "../file.ts";
 import { registerRedo } from "../thread.ts";
 import { mappingFrom } from "./mapping-tree.ts";
-import { nextLeaf, PAGE_FILE, PAGE_PRESENT, PAGE_STALE, pageWordAt, setPage, TAKEN } from "./page-table.ts";
-import { renewCode } from "./safepoint.ts";
+import { nextLeaf, PAGE_FILE, PAGE_PRESENT, PAGE_STALE, pageWordAt, setPage } from "./page-table.ts";
+import { noteTaken } from "./safepoint.ts";
 import { AddressSpace, Mapping, MAPPING, PAGE_LIMIT, type PageNumber } from "./records.ts";
 import { LEAF_INDEX_BITS } from "../../base/hart-abi.ts";
 
@@ -143,13 +143,15 @@ function markLeaf(
   let at = nextLeaf(tx, root, page, high);
   if (at < high) {
     const last = Math.min(high, ((at >>> LEAF_INDEX_BITS) + 1) << LEAF_INDEX_BITS);
+    let taken = 0;
     for (; at < last && left > 0; at++) {
       const wordAt = pageWordAt(tx, root, at);
       const word = tx.memory[wordAt]!;
       if ((word & PAGE_PRESENT) === 0 || (word & (PAGE_FILE | PAGE_STALE)) !== PAGE_FILE) continue;
-      if ((setPage(tx, wordAt, at, word | PAGE_STALE, false) & TAKEN.CODE) !== 0) renewCode(tx, space);
+      taken |= setPage(tx, wordAt, at, word | PAGE_STALE, false);
       left--;
     }
+    noteTaken(tx, space, taken);
   }
   remaining = left;
   return at;

@@ -47,9 +47,10 @@ import {
   PAGE_WRITE,
   pageWordAt,
   setPage,
+  TAKEN,
 } from "./page-table.ts";
 import { AddressSpace, Mapping, MAPPING, PAGE_LIMIT, type PageNumber, STEP_PAGES } from "./records.ts";
-import { beginTaking, isTakingDone } from "./safepoint.ts";
+import { beginTaking, isTakingDone, noteTaken } from "./safepoint.ts";
 import { SharedObject } from "./shared-object.ts";
 
 /** Different files and shared objects whose references one step raises. */
@@ -141,6 +142,7 @@ class ForkCopy {
     }
     holdFrames(tx, this.#frames, this.#frames.length);
     if (this.#resident !== 0) AddressSpace.residentPages.add(tx, this.#child, this.#resident);
+    if (this.#taken) noteTaken(tx, this.#parent, TAKEN.DATA);
     if (this.#taken && !isSingle(tx, this.#parent)) beginTaking(tx, this.#parent);
     return page;
   }

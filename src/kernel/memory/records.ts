@@ -70,6 +70,8 @@ export const AddressSpace = defineRecord("address-space", {
    * replaced (safepoint.ts, renewCode).
    */
   codeStamp: u32(),
+  /** The same of its entries: it changes when entries that were valid are so no more, or lead elsewhere. */
+  entryStamp: u32(),
   /** Number of the last taking-away that others had to notice, 0 if none is pending (safepoint.ts). */
   ticket: u32(),
   /** Frames that wait for that. */

@@ -8,7 +8,7 @@
  * from it has active, and how much of the taking-away it has noticed:
  *
  *     +0   sequence     taking-aways begun in this machine
- *     +1   code stamps  that have been given to address spaces (renewCode)
+ *     +1   stamps       that have been given to address spaces (renewCode, noteTaken)
  *     +16  row of slot 0: active space, noticed sequence, hart + 1       ROW_WORDS each
  *
  *     taker, holding the space's lock            slot that has the space active
@@ -43,10 +43,11 @@ import { next, remove } from "../../heap/list.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { FrameBatch } from "./frames.ts";
 import { hartBlock } from "./layout.ts";
+import { TAKEN } from "./page-table.ts";
 import { AddressSpace } from "./records.ts";
 
 const ROW_WORDS = 16;
-const CODE_STAMPS = 1;
+const STAMPS = 1;
 const ROW = { space: 0, noticed: 1, hart: 2 } as const;
 
 /** Places the table. At boot. */
@@ -162,9 +163,20 @@ export function isTakingDone(tx: Transaction, space: AddressSpace): boolean {
   return pendingTaking(tx, space) === undefined;
 }
 
-/** A code stamp that no address space has had. Not undone. */
-export function newCodeStamp(view: HeapView): number {
-  return view.atomics.add(tableOf(view) + CODE_STAMPS, 1) + 1;
+/** A stamp that no address space has had. Not undone. */
+export function newStamp(view: HeapView): number {
+  return view.atomics.add(tableOf(view) + STAMPS, 1) + 1;
+}
+
+/**
+ * Something has been taken away from the space: `taken` as setPage says. To be called before {@link beginTaking}.
+ * Runs that a hart keeps under the old stamp are void; in a space with several tasks they are so after each
+ * safepoint, whatever the stamp, since a rollback makes entries invalid that others may have found valid.
+ */
+export function noteTaken(tx: Transaction, space: AddressSpace, taken: number): void {
+  if (taken === 0) return;
+  AddressSpace.entryStamp.set(tx, space, newStamp(tx));
+  if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
 }
 
 /**
@@ -172,7 +184,7 @@ export function newCodeStamp(view: HeapView): number {
  * keep under its old stamp is void. A hart reads the stamp after each safepoint, before it runs code.
  */
 export function renewCode(tx: Transaction, space: AddressSpace): void {
-  AddressSpace.codeStamp.set(tx, space, newCodeStamp(tx));
+  AddressSpace.codeStamp.set(tx, space, newStamp(tx));
 }
 
 /**

@@ -6,6 +6,7 @@ import { assert } from "../../base/assert.ts";
 import {
   ENTRY_INVALID,
   HART_BLOCK_BYTES,
+  HART_RUNS,
   LEAF_BYTES,
   LEAF_PAGE,
   LEAF_READ,
@@ -23,6 +24,8 @@ import {
   REG_X,
   REGISTER_FILE_BYTES,
   ROOT_BYTES,
+  RUNS_KEPT,
+  RUNS_VOID,
 } from "../../base/hart-abi.ts";
 import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../tier0.ts";
 import { Translator } from "../translator.ts";
@@ -100,8 +103,8 @@ export class TestMachine {
     const parts = {
       memory: this.memory,
       tables: first | 0,
-      syscall: imports.syscall ?? (() => 1),
-      fault: imports.fault ?? (() => 1),
+      syscall: this.#voiding(imports.syscall ?? (() => 1)),
+      fault: this.#voiding(imports.fault ?? (() => 1)),
       csr: imports.csr ?? (() => 1),
     };
     const isEager = tiers === "eager regions";
@@ -119,6 +122,21 @@ export class TestMachine {
       this.#tier0 = this.translator;
     } else this.#tier0 = instantiateTier0(interpreter(tiers === "counted"), parts);
     assert(HART + HART_BLOCK_BYTES <= TABLES, "the parts do not overlap");
+  }
+
+  /** What the hart keeps of pages is void: its address space may be another one, or have changed. */
+  voidRuns(): void {
+    if (this.view.getUint32(HART + HART_RUNS, true) === RUNS_KEPT) {
+      this.view.setUint32(HART + HART_RUNS, RUNS_VOID, true);
+    }
+  }
+
+  #voiding<A extends unknown[]>(handler: (...args: A) => number): (...args: A) => number {
+    return (...args) => {
+      const answer = handler(...args);
+      this.voidRuns();
+      return answer;
+    };
   }
 
   /** Fresh zeroed memory, page-aligned; its pa. */
@@ -282,6 +300,7 @@ export class TestMachine {
   }
 
   run(): number {
+    this.voidRuns();
     return this.#tier0.run(REGS, HART);
   }
 }

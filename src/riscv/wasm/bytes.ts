@@ -16,6 +16,7 @@ export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
   #holes: Hole[] | undefined;
+  #later: number[] = [];
 
   constructor(capacity: number) {
     this.#bytes = new Uint8Array(capacity);
@@ -37,6 +38,18 @@ export class ByteWriter {
     this.#holes.push({ at: this.#length, kind, value });
   }
 
+  /** Leaves one byte for a number below 128, which {@link setLater} sets. */
+  later(): void {
+    this.#later.push(this.#length);
+    this.byte(0);
+  }
+
+  /** Sets the bytes that were left, from `start` on, to `value`. */
+  setLater(start: number, value: number): void {
+    assert(value < 0x80, "the number fits a byte");
+    for (const at of this.#later) if (at >= start) this.#bytes[at] = value;
+  }
+
   /** Appends `bytes` from `start` to `end`; for a few of them. */
   part(bytes: Uint8Array, start: number, end: number): void {
     this.#reserve(end - start);
@@ -49,6 +62,7 @@ export class ByteWriter {
   /** Forgets everything written, and keeps the array. */
   clear(): void {
     this.#length = 0;
+    this.#later = [];
   }
 
   /** A copy of what was written. */
@@ -152,5 +166,6 @@ export class ByteWriter {
     this.#bytes.copyWithin(start + count, start, this.#length);
     this.#bytes.set(header.#bytes.subarray(0, count), start);
     this.#length += count;
+    this.#later = this.#later.map((at) => (at < start ? at : at + count));
   }
 }

@@ -20,6 +20,9 @@ import {
   type ValueType,
 } from "./opcodes.ts";
 
+/** Index of a function that is not known yet: one byte is left for it (ByteWriter.later). */
+export const SELF = -1;
+
 /** How a node is written. */
 const KIND = {
   operator: 0,
@@ -166,7 +169,8 @@ export class Expr {
       case KIND.call:
         for (const argument of this.#arguments) argument.write(to);
         to.byte(CONTROL.call);
-        to.unsigned(this.#op);
+        if (this.#op === SELF) to.later();
+        else to.unsigned(this.#op);
         return;
       case KIND.hole:
         // A recorded local, constant or call: the opcode, and what comes behind it is left open.
@@ -188,7 +192,8 @@ export class Expr {
         to.byte(this.#op & 0xff);
         // A plain access promises no alignment: slow paths read misaligned words in place.
         to.unsigned(this.#op > 0xff ? accessLog2(this.#op as LoadOp) : 0);
-        to.unsigned(Number(this.#value));
+        if (Number(this.#value) >= 0) to.unsigned(Number(this.#value));
+        else to.hole(~Number(this.#value) & 0xff, ~Number(this.#value) >>> 8);
         return;
       case KIND.rmw:
         to.byte(PREFIX_ATOMIC);
@@ -430,6 +435,10 @@ export function global(type: ValueType, index: number): Expr {
 /** A load from `address` (i32) + `offset`. */
 export function load(op: LoadOp, address: Expr, offset = 0): Expr {
   return new Expr(loadType(op), KIND.load, op, offset, address);
+}
+/** The same with an offset that is left open: a hole of `kind`. */
+export function loadAtHole(op: LoadOp, address: Expr, kind: number, value: number): Expr {
+  return new Expr(loadType(op), KIND.load, op, ~(kind | (value << 8)), address);
 }
 /** An atomic read-modify-write; its width is the operands' type. */
 export function rmw(op: RmwOp, address: Expr, ...operands: Expr[]): Expr {
