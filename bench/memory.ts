@@ -1,5 +1,6 @@
 /**
- * Kernel memory alone, in microseconds: faults, mmap and munmap, fork and end of a space of 300 pages.
+ * Kernel memory alone, in microseconds: faults, mmap and munmap, fork and end of a space of 300 pages, and in how
+ * many rows of adjoining frames 4 MiB lie.
  *
  *     node bench/memory.ts [ROUNDS]
  */
@@ -12,7 +13,8 @@ import { handleFault } from "../src/kernel/memory/fault.ts";
 import { beginFork, forkStep } from "../src/kernel/memory/fork.ts";
 import { placeMemory } from "../src/kernel/memory/layout.ts";
 import { MAP, mmap, munmap } from "../src/kernel/memory/mmap.ts";
-import type { AddressSpace } from "../src/kernel/memory/records.ts";
+import { translate } from "../src/kernel/memory/page-table.ts";
+import { AddressSpace } from "../src/kernel/memory/records.ts";
 import { placeSafepoints, publishSafepoint } from "../src/kernel/memory/safepoint.ts";
 import { copyToUser, getU32, userSegments } from "../src/kernel/memory/user-memory.ts";
 import { KernelThread } from "../src/kernel/thread.ts";
@@ -54,6 +56,11 @@ export function measureMemory(rounds: number, print: (line: string) => void): vo
     handleFault(tx, where, va, kind, 0);
     tx.commit();
   };
+  const root = AddressSpace.root.get(tx, space);
+  /** Writes to a page as a program does: it faults if the entry is missing. */
+  const write = (va: number): void => {
+    if (translate(tx, root, va, true) < 0) touch(space, va, 1);
+  };
   const destroy = (gone: AddressSpace): void => {
     releaseSpace(tx, gone);
     tx.commit();
@@ -73,7 +80,18 @@ export function measureMemory(rounds: number, print: (line: string) => void): vo
 
   const at = map(PAGES);
   for (let i = 0; i < PAGES; i++) touch(space, at + i * 4096, 1);
-  const times = { map: 0, zero: 0, fresh: 0, unmap: 0, begin: 0, fork: 0, copy: 0, reuse: 0, destroy: 0 };
+  const times = {
+    map: 0,
+    zero: 0,
+    fresh: 0,
+    down: 0,
+    unmap: 0,
+    begin: 0,
+    fork: 0,
+    copy: 0,
+    reuse: 0,
+    destroy: 0,
+  };
   for (let round = 0; round < rounds; round++) {
     let scratch = 0;
     times.map += timed(round, () => void (scratch = map(64)));
@@ -81,9 +99,14 @@ export function measureMemory(rounds: number, print: (line: string) => void): vo
       for (let i = 0; i < 32; i++) touch(space, scratch + i * 4096, 0);
     });
     times.fresh += timed(round, () => {
-      for (let i = 32; i < 64; i++) touch(space, scratch + i * 4096, 1);
+      for (let i = 32; i < 64; i++) write(scratch + i * 4096);
     });
     times.unmap += timed(round, () => step(() => munmap(tx, space, scratch, 64 * 4096, OWNER)));
+    scratch = map(64);
+    times.down += timed(round, () => {
+      for (let i = 63; i >= 32; i--) write(scratch + i * 4096);
+    });
+    step(() => munmap(tx, space, scratch, 64 * 4096, OWNER));
     let child: AddressSpace = space;
     times.begin += timed(round, () => {
       child = beginFork(tx, space, OWNER);
@@ -100,13 +123,31 @@ export function measureMemory(rounds: number, print: (line: string) => void): vo
   }
   report("mmap of 64 pages", times.map, counted);
   report("fault: read of a fresh page (zero frame)", times.zero, counted * 32);
-  report("fault: write to a fresh page", times.fresh, counted * 32);
+  report("fresh pages written upwards, each", times.fresh, counted * 32);
+  report("fresh pages written downwards, each", times.down, counted * 32);
   report("munmap of 64 pages, 32 with frames", times.unmap, counted);
   report(`fork of ${PAGES} pages: the empty space`, times.begin, counted);
   report(`fork of ${PAGES} pages: copying`, times.fork, counted);
   report("fault: write to a page shared by fork", times.copy, counted * 32);
   report(`end of a space of ${PAGES} pages`, times.destroy, counted);
   report("fault: write to a page no longer shared", times.reuse, counted * PAGES);
+
+  for (const [how, page] of [
+    ["in order", (i: number) => i],
+    ["in no order", (i: number) => (i * 387) % 1024],
+  ] as const) {
+    const start = map(1024);
+    for (let i = 0; i < 1024; i++) write(start + page(i) * 4096);
+    let rows = 0;
+    let entry = -1;
+    for (let va = start; va < start + 1024 * 4096; va += 4096) {
+      const here = translate(tx, root, va, true) - va;
+      if (here !== entry) rows++;
+      entry = here;
+    }
+    print(`4 MiB written ${how}: rows of frames`.padEnd(44) + ` ${String(rows).padStart(9)}`);
+    step(() => munmap(tx, space, start, 1024 * 4096, OWNER));
+  }
 
   const loops = rounds * 500;
   const source = new Uint8Array(64);

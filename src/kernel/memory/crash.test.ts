@@ -195,6 +195,13 @@ const OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction) => unk
     },
   ],
   [
+    "fault: several pages at once",
+    (s) => {
+      for (let page = 0; page < 8; page++) poke(s.tx, s.space, s.large + page * 4096, 1);
+      return (tx) => handleFault(tx, s.space, s.large + 8 * 4096, 1, STACK_LIMIT);
+    },
+  ],
+  [
     "fault: copy the zero page to a home",
     (s) => {
       peek(s.tx, s.space, s.large + 4096);
@@ -256,6 +263,7 @@ const SHARED_OPERATIONS: readonly [string, (s: Scene) => (tx: HookedTransaction)
   ["unmap", (s) => (tx) => munmap(tx, s.space, s.own, 4 * 4096, OWNER)],
   ["protect", (s) => (tx) => mprotect(tx, s.space, s.own, 6 * 4096, PROT.READ, OWNER)],
   ["fault", (s) => (tx) => handleFault(tx, s.space, s.own + 3 * 4096, 1, STACK_LIMIT)],
+  ["fault: a page that finds a home", (s) => (tx) => handleFault(tx, s.space, s.large, 1, STACK_LIMIT)],
   [
     "fork",
     (s) => {

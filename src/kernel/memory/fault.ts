@@ -7,6 +7,7 @@
  *     page word there and permits ─────────▶ entries become valid
  *     page word there, write, COW ─────────▶ sole reference: becomes writable; else copied
  *     no page word ────────────────────────▶ zero frame, fresh zeros, shared object or file page
+ *         written behind others, one task ─▶ fresh zeros, also for some pages behind it
  *
  * A fault is a transaction of its own: the space's lock, then whatever the file's server takes. It is never
  * part of a system call's transaction, which would have to take a server's lock twice, or locks of two files
@@ -21,11 +22,13 @@ import { ACCESS, type AccessKind, PAGE_SIZE, VA_LIMIT } from "../../base/hart-ab
 import { Errno, errno } from "../../base/errno.ts";
 import { none, type Ref } from "../../heap/record.ts";
 import type { MemoryWord } from "../../heap/heap.ts";
+import { SLOT } from "../../heap/layout.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { kindOf } from "../file.ts";
 import { waitFor } from "../request.ts";
+import { Task } from "../task.ts";
 import { allocateFrame, clearFrame, copyFrame, dropFrame, frameReferences, parkFrame } from "./frames.ts";
-import { claimHome } from "./home.ts";
+import { claimHome, claimRow, homeFrame, pagesAhead } from "./home.ts";
 import { type FrameNumber, memoryLayout } from "./layout.ts";
 import { mappingBefore, mappingFrom, resizeMapping } from "./mapping-tree.ts";
 import {
@@ -210,6 +213,7 @@ function fillPage(
     frame = sharedPage(tx, object, index);
     if ((prot & PROT.WRITE) !== 0) flags |= PAGE_WRITE;
   } else if (writing || !single) {
+    if (writing && single && fillRow(tx, space, mapping, page, flags | PAGE_WRITE)) return FAULT.DONE;
     // With several tasks a copy later on would have to wait for the others, so there is no zero frame.
     frame = claimHome(tx, space, mapping, page, writing) || allocateFrame(tx);
     clearFrame(tx, frame);
@@ -221,6 +225,40 @@ function fillPage(
   setPage(tx, ownPageWord(tx, space, page), page, pageWord(frame, flags), single);
   if (frame !== memoryLayout(tx).zeroFrame) AddressSpace.residentPages.add(tx, space, 1);
   return FAULT.DONE;
+}
+
+/**
+ * Gives an absent page and some behind it frames of zeros, if those before it have been written to one after the
+ * other; false if they have not. The space has a single task, so all entries are valid at once.
+ */
+function fillRow(
+  tx: Transaction,
+  space: AddressSpace,
+  mapping: Mapping,
+  page: PageNumber,
+  flags: number,
+): boolean {
+  const at = pageWordAt(tx, AddressSpace.root.get(tx, space), page);
+  const wanted = pagesAhead(tx, mapping, page, at);
+  if (wanted === 1) return false;
+  const count = claimRow(tx, mapping, page, wanted);
+  const frame = homeFrame(tx, mapping, page);
+  for (let i = 0; i < count; i++) {
+    clearFrame(tx, frame + i);
+    setPage(tx, at + i, page + i, pageWord(frame + i, flags), true);
+  }
+  if (count === 0) return false;
+  AddressSpace.residentPages.add(tx, space, count);
+  countFaults(tx, space, count - 1);
+  return true;
+}
+
+/** Counts the faults that pages which came ahead have saved: getrusage(2) tells of one for each, as on Linux. */
+function countFaults(tx: Transaction, space: AddressSpace, count: number): void {
+  const task = tx.words[tx.slotAt + SLOT.owner]! as Task;
+  // An exec fills a space that is not yet its task's; in tests there is no task.
+  if (task === 0 || Task.space.get(tx, task) !== space) return;
+  Task.minorFaults.add(tx, task, count);
 }
 
 /** A page of a file with one reference, 0 if there is none to be had (SIGBUS). */

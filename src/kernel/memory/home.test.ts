@@ -17,7 +17,7 @@ import { mremap, MREMAP } from "./mremap.ts";
 import { frameOf } from "./page-table.ts";
 import { claim, CONTROL } from "./pool.ts";
 import { mprotect } from "./protect.ts";
-import { type AddressSpace, Mapping } from "./records.ts";
+import { AddressSpace, Mapping } from "./records.ts";
 import {
   anonymous,
   forgetTestFile,
@@ -28,6 +28,7 @@ import {
   request,
   steps,
   testMachine,
+  walk,
 } from "./testing/test-machine.ts";
 
 beforeEach(forgetTestFile);
@@ -191,6 +192,90 @@ test("a home that others have overtaken is left for a new one", () => {
   assert.ok(after.rows <= 4, `${after.rows} rows`);
   assert.notEqual(Mapping.home.get(tx, mappingAt(tx, space, at / 4096)), home);
   assert.ok(free - frameUsage(tx).free <= 156 + 16 + 16);
+});
+
+test("pages that are written one after the other fault less and less, and none twice as far as was written", () => {
+  const { tx, space } = testMachine({ memory: 32 * MIB });
+  const at = map(tx, space, anonymous(MIB));
+  const resident = (): number => AddressSpace.residentPages.get(tx, space);
+  const seen: [number, number][] = [];
+  for (let page = 0; page < 256; page++) {
+    if (walk(tx, space, at + page * 4096, 1, true) >= 0) continue;
+    poke(tx, space, at + page * 4096, 1);
+    seen.push([page, resident()]);
+  }
+  assert.deepEqual(seen.slice(0, 6), [
+    [0, 1],
+    [1, 2],
+    [2, 4],
+    [4, 8],
+    [8, 16],
+    [16, 32],
+  ]);
+  // Afterwards sixteen at a time, and none behind the end.
+  assert.equal(seen.length, 5 + 15);
+  assert.equal(resident(), 256);
+  assert.deepEqual(rows(tx, space, at, MIB), { pages: 256, rows: 1 });
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("what was written and given up is zero in pages that come ahead", () => {
+  const { tx, space } = testMachine({ memory: 32 * MIB });
+  for (let round = 0; round < 3; round++) {
+    const at = map(tx, space, anonymous(MIB));
+    for (let page = 0; page < 256; page++) {
+      if (walk(tx, space, at + page * 4096, 1, true) < 0) poke(tx, space, at + page * 4096, 0);
+      const pa = walk(tx, space, at + page * 4096, 1, true);
+      assert.ok(tx.memoryBytes.subarray(pa, pa + 4096).every((byte) => byte === 0));
+      tx.memoryBytes.fill(0xaa, pa, pa + 4096);
+    }
+    steps(tx, () => munmap(tx, space, at, MIB, OWNER));
+  }
+});
+
+test("what comes ahead ends at a page that is there, at the mapping's end and at a leaf table's", () => {
+  const { tx, space } = testMachine({ memory: 32 * MIB });
+  const leaf = 2 ** 24;
+  const at = map(tx, space, anonymous(80 * 4096, { address: 5 * leaf - 32 * 4096, flags: 0x32 }));
+  map(tx, space, anonymous(16 * 4096, { address: at + 80 * 4096, flags: 0x32, prot: 7 }));
+  poke(tx, space, at + 23 * 4096, 9);
+  peek(tx, space, at + 50 * 4096);
+  const faulted: number[] = [];
+  for (let page = 0; page < 80; page++) {
+    if (walk(tx, space, at + page * 4096, 1, true) >= 0) continue;
+    faulted.push(page);
+    poke(tx, space, at + page * 4096, 1);
+    assert.deepEqual(checkHeap(tx), []);
+  }
+  assert.equal(peek(tx, space, at + 23 * 4096), 9);
+  // 8 to 15; 16 to 22; 24 to 31; a leaf's first two; up to the zero frame; …
+  assert.deepEqual(faulted.slice(0, 8), [0, 1, 2, 4, 8, 16, 24, 32]);
+  assert.ok(faulted.includes(50));
+  assert.equal(AddressSpace.residentPages.get(tx, space), 80);
+});
+
+test("nothing comes ahead with several tasks, out of order, or when frames are scarce", () => {
+  const shared = testMachine({ memory: 32 * MIB });
+  request(shared.tx, () => holdSpace(shared.tx, shared.space));
+  const at = map(shared.tx, shared.space, anonymous(MIB));
+  for (let page = 0; page < 64; page++) {
+    poke(shared.tx, shared.space, at + page * 4096, 1);
+    assert.equal(AddressSpace.residentPages.get(shared.tx, shared.space), page + 1);
+  }
+  const random = testMachine({ memory: 32 * MIB });
+  const place = map(random.tx, random.space, anonymous(MIB));
+  for (let page = 254; page >= 0; page -= 2) poke(random.tx, random.space, place + page * 4096, 1);
+  assert.equal(AddressSpace.residentPages.get(random.tx, random.space), 128);
+  const scarce = testMachine();
+  const { tx, space } = scarce;
+  const { free, total } = frameUsage(tx);
+  const most = map(tx, space, anonymous(16 * MIB));
+  for (let page = 0; page < free - total / 16 + 20; page++) poke(tx, space, most + page * 4096, 1);
+  const last = map(tx, space, anonymous(64 * 4096, { prot: 7 }));
+  const before = AddressSpace.residentPages.get(tx, space);
+  for (let page = 0; page < 10; page++) poke(tx, space, last + page * 4096, 1);
+  assert.equal(AddressSpace.residentPages.get(tx, space), before + 10);
+  assert.deepEqual(checkHeap(tx), []);
 });
 
 test("a row that is given up is the next to be used", () => {

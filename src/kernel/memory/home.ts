@@ -7,7 +7,7 @@
  * of its pages is written to: a row of frames that were free a moment ago, as long as what has none around that
  * page, with room for what grows. Page p then asks for frame p + home, and gets any frame if that one is
  * taken. Nothing is reserved; a home that was found by two mappings, or overtaken by a third, costs adjoining
- * frames, and the page that opens the next group of 16 looks for a new one. So a home may be old or wrong at
+ * frames, and the page that opens the next group of 16, or the mapping, looks for a new one. So a home may be old or wrong at
  * any time: nothing but speed depends on it.
  *
  *     Mapping.home    0           not looked for yet
@@ -53,8 +53,7 @@ export function claimHome(
   const pool = memoryLayout(tx).framePool;
   if (home !== 0) {
     if (claimAt(tx, pool, home, page, 1) === 1) return frameAt(home, page);
-    const inGroup = page & (GROUP - 1);
-    if (!mayLook || (inGroup !== 0 && inGroup !== GROUP - 1)) return 0;
+    if (!mayLook || !mayLookAgain(tx, mapping, page)) return 0;
   }
   home = lookForHome(tx, space, mapping, page);
   if (home !== Mapping.home.get(tx, mapping)) Mapping.home.set(tx, mapping, home);
@@ -63,8 +62,8 @@ export function claimHome(
 
 /**
  * How many pages from `page` on, which is absent as are those behind it, one fault should fill: as many as
- * have been filled one behind the other right before it, so that no more than half of them are never used.
- * `at`: the page word.
+ * have been filled one behind the other right before it, so that no more than half of them are never used. At
+ * most CLAIM_MAX, and in one leaf table. `at`: the page word.
  */
 export function pagesAhead(tx: Transaction, mapping: Mapping, page: PageNumber, at: number): number {
   const home = Mapping.home.get(tx, mapping);
@@ -111,6 +110,13 @@ function mayHaveHome(tx: Transaction, mapping: Mapping): boolean {
   if ((flags & MAPPING.SHARED) !== 0 || Mapping.file.get(tx, mapping) !== 0) return false;
   if ((flags & (MAPPING.GROWSDOWN | MAPPING.BREAK)) !== 0) return true;
   return Mapping.end.get(tx, mapping) - Mapping.first.get(tx, mapping) >= HOME_PAGES_MIN;
+}
+
+/** Whether a page opens a group or the mapping from either side: what lies behind it may want another home. */
+function mayLookAgain(tx: Transaction, mapping: Mapping, page: PageNumber): boolean {
+  const inGroup = page & (GROUP - 1);
+  if (inGroup === 0 || inGroup === GROUP - 1) return true;
+  return page === Mapping.first.get(tx, mapping) || page === Mapping.end.get(tx, mapping) - 1;
 }
 
 function isScarce(tx: Transaction, pool: Pool): boolean {
