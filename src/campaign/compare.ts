@@ -66,10 +66,10 @@ const FREE_FIELDS: Partial<Record<RecordName, readonly string[]>> = {
     "childrenVoluntarySwitches",
     "childrenInvoluntarySwitches",
   ],
-  // The tables are compared page by page; a code stamp is any number that no space has had.
+  // The tables are compared page by page; a stamp is any number that no space has had.
   "address-space": ["root", "ticket", "leafTables", "mappings", "codeStamp", "entryStamp"],
-  // The tree's form follows from addresses; its members are compared in their order.
-  mapping: ["left", "right"],
+  // The tree's form follows from addresses; its members are compared in their order. A home is a hint.
+  mapping: ["left", "right", "home"],
   // What a batch of frames that is to be freed holds.
   "frame-batch": ["items", "ticket"],
 };

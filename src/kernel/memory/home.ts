@@ -21,7 +21,7 @@ import { LEAF_ENTRIES, LEAF_INDEX_BITS } from "../../base/hart-abi.ts";
 import type { Transaction } from "../../heap/transaction.ts";
 import { type FrameNumber, memoryLayout } from "./layout.ts";
 import { frameOf, LEAF_MASK, pageWordAt } from "./page-table.ts";
-import { claim, CLAIM_MAX, CONTROL, freeItems, type Pool } from "./pool.ts";
+import { claim, CLAIM_MAX, CONTROL, freeItems, giveUpLeftovers, type Pool } from "./pool.ts";
 import { AddressSpace, HOME_VAIN, Mapping, MAPPING, type PageNumber } from "./records.ts";
 
 /** Pages of the smallest mapping that gets a home. */
@@ -129,6 +129,7 @@ function isScarce(tx: Transaction, pool: Pool): boolean {
 function lookForHome(tx: Transaction, space: AddressSpace, mapping: Mapping, page: PageNumber): number {
   const pool = memoryLayout(tx).framePool;
   if (isScarce(tx, pool)) return HOME_VAIN;
+  giveUpLeftovers(tx, pool);
   const flags = Mapping.flags.get(tx, mapping);
   let low = lowFrom(tx, space, mapping, page);
   let high = highUpTo(tx, space, mapping, page);
@@ -196,8 +197,9 @@ function findRow(tx: Transaction, pool: Pool, want: number): number {
     rowAt = (at - row) * GROUP;
     if (best === want) break;
   }
-  // The next one looks behind this row, for as long as it is not taken.
-  tx.storeFresh(pool.controlAt + CONTROL.hint, at * GROUP);
+  // The next one looks behind this row, for as long as it is not taken. Logged, so that a request that is run again
+  // finds the same; an older hint that comes back with a rollback does no harm to the others.
+  tx.store(pool.controlAt + CONTROL.hint, at * GROUP);
   return best;
 }
 

@@ -41,7 +41,7 @@
  *
  *     control   lock, items on the stack, next single never used, end, first item, first of the homes, free
  *               homes, where the last refill from the homes ended, first home above `reached` … up to `sunk`
- *               was never used, where to look for rows (a hint: not undone, not locked)
+ *               was never used, where to look for rows (a hint that everybody stores to without the lock)
  *     stock     taken, filled, ring                            for each slot
  *     holds     taken, filled, ring of HOLD_RING               for each slot, frames only
  *
@@ -225,7 +225,7 @@ export function claim(tx: Transaction, pool: Pool, item: number, count: number):
   assert(!tx.inSystem, "a system transaction must not take references");
   const ring = holdsAt(pool, tx.slotIndex);
   // First, so that a request which is run again gets what it had.
-  if (w[ring] !== w[ring + RING.filled]) dropLeftovers(tx, pool, ring);
+  giveUpLeftovers(tx, pool);
   // Looked at without the lock: most that are not free are so for long.
   if (m[pool.referencesAt + item] !== 0) return 0;
   const wanted = Math.min(count, CLAIM_MAX, end - item, holdRoom(tx, pool, ring));
@@ -248,10 +248,16 @@ export function claim(tx: Transaction, pool: Pool, item: number, count: number):
   return got;
 }
 
+/** Gives up what a rolled back transaction of this slot has left in its hold ring. */
+export function giveUpLeftovers(tx: Transaction, pool: Pool): void {
+  const ring = holdsAt(pool, tx.slotIndex);
+  if (tx.words[ring] !== tx.words[ring + RING.filled]) dropLeftovers(tx, pool, ring);
+}
+
 /** Entries of the hold ring that the transaction may still fill; gives up what a rollback has left in it. */
 function holdRoom(tx: Transaction, pool: Pool, ring: HeapAddr): number {
   const w = tx.words;
-  if (w[ring] !== w[ring + RING.filled]) dropLeftovers(tx, pool, ring);
+  giveUpLeftovers(tx, pool);
   return HOLD_RING - ((w[ring + RING.filled]! - valueAtBegin(tx, ring)) | 0);
 }
 
@@ -328,7 +334,7 @@ function suggestRow(tx: Transaction, pool: Pool, item: number): void {
   const at = pool.controlAt + CONTROL.hint;
   const hint = tx.words[at]!;
   const isTaken = hint < tx.words[pool.controlAt + CONTROL.end]! && tx.memory[pool.referencesAt + hint] !== 0;
-  if (item < hint || isTaken) tx.storeFresh(at, item);
+  if (item < hint || isTaken) tx.store(at, item);
 }
 
 /** Gives back what the slot keeps in stock and what a rollback has left in its hold ring. */
@@ -347,7 +353,7 @@ export function drainPool(tx: Transaction, pool: Pool): void {
     else freeItem(tx, pool, item);
     tx.endSystem();
   }
-  if (pool.stride > stockWords(pool.ring)) dropLeftovers(tx, pool, holdsAt(pool, tx.slotIndex));
+  if (pool.stride > stockWords(pool.ring)) giveUpLeftovers(tx, pool);
 }
 
 /** Gives up the references that a rolled back transaction of this slot had taken. */
