@@ -11,10 +11,11 @@ import {
   type Flow,
   hasAfter,
   type Node,
+  NOT_UNROLLED,
   strayTargets,
   structure,
 } from "./region-order.ts";
-import { findUnrolling, NOT_UNROLLED } from "./region-unroll.ts";
+import { findUnrolling } from "./region-unroll.ts";
 
 export const union = (a: RegisterSet, b: RegisterSet): RegisterSet => ({ x: a.x | b.x, f: a.f | b.f });
 

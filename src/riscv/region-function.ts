@@ -461,12 +461,14 @@ class RegionWriter {
       return;
     }
     this.#settle();
-    this.#locals.spill(this.#dirty);
-    this.#spillBudget();
+    this.#spillAll();
     if (stops) {
       this.#f.store(STORE.i64, regs, i64(pc), REG_PC);
       this.#f.return(i64(exitValue(INTERNAL_EXIT.interpret)));
-    } else this.#f.return(i64(pc));
+    } else {
+      this.#goOnIn(pc);
+      this.#f.return(i64(pc));
+    }
   }
 
   /** Extends what is narrow. */
@@ -536,10 +538,25 @@ class RegionWriter {
 
   /** Leaves for the target of an indirect jump. */
   #leave(): void {
-    const f = this.#f;
     this.#spillAll();
-    this.#enter(-1, (value) => f.return(value));
-    f.return(jumpTarget);
+    this.#goOnIn(-1);
+    this.#f.return(jumpTarget);
+  }
+
+  /** Leaves for the region for `pc` (−1: for the target of jalr), if the jump cache has one. */
+  #goOnIn(pc: number): void {
+    const f = this.#f;
+    const isKnown = pc >= 0;
+    const leave = (): void =>
+      f.scoped(() => {
+        const entry = f.let(isKnown ? jumpCacheEntryOf(hart, pc) : jumpCacheEntry(hart, jumpTarget));
+        f.if(load(LOAD.i64, entry, ENTRY.tag).eq(tagOf(hart, isKnown ? i64(pc) : jumpTarget)), () => {
+          const args = [regs, hart, load(LOAD.i32, entry, ENTRY.entry), depth];
+          f.returnCallIndirect(this.#target.regionType, args, load(LOAD.i32, entry, ENTRY.element));
+        });
+      });
+    if (isKnown) leave();
+    else f.if(isCacheable(jumpTarget), leave);
   }
 
   /** A guest call: it comes back to the return address, or it does not, and then neither does this region. */

@@ -6,7 +6,17 @@
  * dominate its source: code is structured by dominators, and such edges go through the root's dispatch.
  */
 import { type Block, NO_REGISTERS, type RegisterSet } from "./region-graph.ts";
-import type { Unrolling } from "./region-unroll.ts";
+
+/** The loop that a block is in. */
+export interface Unrolled {
+  /** pc of its header. */
+  readonly header: number;
+  readonly copies: number;
+}
+/** By pc. */
+export type Unrolling = ReadonlyMap<number, Unrolled>;
+
+export const NOT_UNROLLED: Unrolling = new Map();
 
 export interface Node {
   /** Place in reverse postorder; the root is 0. */

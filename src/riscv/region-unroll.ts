@@ -3,23 +3,12 @@
  * the other. Only the first copy looks at the budget, and what a loop carries round is moved about by the engine
  * once for all copies: short loops have as much of that as they have work.
  */
-import { dominates, type Flow, type Node } from "./region-order.ts";
+import { dominates, type Flow, type Node, type Unrolled, type Unrolling } from "./region-order.ts";
 
 const COPIES_MAX = 4;
 /** Most instructions of all copies of a loop, and of all copies in a region beside the first ones. */
 const LOOP_STEPS_MAX = 300;
 const REGION_STEPS_MAX = 1200;
-
-/** The loop that a block is in. */
-export interface Unrolled {
-  /** pc of its header. */
-  readonly header: number;
-  readonly copies: number;
-}
-/** By pc. */
-export type Unrolling = ReadonlyMap<number, Unrolled>;
-
-export const NOT_UNROLLED: Unrolling = new Map();
 
 /** The loops of `flow`, in which nothing is unrolled yet, that are to be. */
 export function findUnrolling({ nodes }: Flow): Unrolling {

@@ -184,6 +184,14 @@ export class FunctionBuilder {
     return this.#depth++ as Label;
   }
 
+  /** Leaves the function for what table 0 has at `element`, of the type with index `typeIndex`, called with `args`. */
+  returnCallIndirect(typeIndex: number, args: readonly Expr[], element: Expr): void {
+    for (const argument of [...args, element]) argument.write(this.#to);
+    this.#to.byte(CONTROL.returnCallIndirect);
+    this.#to.unsigned(typeIndex);
+    this.#to.unsigned(0);
+  }
+
   /** `br` to the label leaves the block. */
   block(body: (label: Label) => void): void {
     body(this.#open(CONTROL.block));
