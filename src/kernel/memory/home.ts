@@ -4,11 +4,11 @@
  * code makes use of.
  *
  * A private anonymous mapping of HOME_PAGES_MIN pages or more, and any that grows, gets a home when the first
- * of its pages is written to: a row of frames that were free a moment ago, as long as what has none around that
- * page, with room for what grows. Page p then asks for frame p + home, and gets any frame if that one is
- * taken. Nothing is reserved; a home that was found by two mappings, or overtaken by a third, costs adjoining
- * frames, and the page that opens the next group of 16, or the mapping, looks for a new one. So a home may be old or wrong at
- * any time: nothing but speed depends on it.
+ * of its pages is written to: a row of frames that were free a moment ago, enough for the pages around that one
+ * which have none yet, with room for what grows. Page p then asks for frame p + home, and gets any frame if that
+ * one is taken. Nothing is reserved: a home that two mappings have found, or that a third has overtaken, costs
+ * adjoining frames, and the page that opens the next group of 16, or the mapping, looks for a new one. So a home
+ * may be old or wrong at any time: nothing but speed depends on it.
  *
  *     Mapping.home    0           not looked for yet
  *                     HOME_VAIN   looked for in vain
