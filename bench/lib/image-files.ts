@@ -2,13 +2,15 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { blockSize, modeType } from "../../src/erofs/layout.ts";
+import { blockSize, fileType, modeType } from "../../src/erofs/layout.ts";
 import {
   type BlockAccess,
   contentLength,
+  directoryBlocks,
   type Inode,
   lookUp,
   readContent,
+  readEntries,
   readInode,
   readSuperblock,
   readSymlink,
@@ -42,7 +44,44 @@ function resolve(read: BlockAccess, sb: Superblock, name: string): Inode {
   throw new Error(`${name}: too many symbolic links`);
 }
 
-/** Copies `files` out of the image called `imageName` to the same paths below `folder`, executable. */
+/** What a built image holds, read block by block. */
+interface Source {
+  readonly read: BlockAccess;
+  readonly sb: Superblock;
+}
+
+function contentOf({ read, sb }: Source, inode: Inode): Uint8Array {
+  const content = new Uint8Array(inode.size);
+  for (let index = 0; index * blockSize < inode.size; index++) {
+    const { bytes, offset } = readContent(read, sb, inode, index);
+    content.set(bytes.subarray(offset, offset + contentLength(inode, index)), index * blockSize);
+  }
+  return content;
+}
+
+/** Copies a file, or a folder with all that is in it; symbolic links become what they lead to, or are left out. */
+async function copy(source: Source, folder: string, name: string): Promise<void> {
+  const { read, sb } = source;
+  const inode = resolve(read, sb, name);
+  const target = path.join(folder, name);
+  if ((inode.mode & modeType.mask) === modeType.directory) {
+    const names: string[] = [];
+    for (let block = 0; block < directoryBlocks(inode); block++) {
+      readEntries(read, sb, inode, block, 0, (_nid, type, bytes, start, end) => {
+        const entry = new TextDecoder().decode(bytes.subarray(start, end));
+        const isUsual = type === fileType.regular || type === fileType.directory;
+        if (isUsual && entry !== "." && entry !== "..") names.push(entry);
+        return true;
+      });
+    }
+    for (const entry of names) await copy(source, folder, `${name}/${entry}`);
+    return;
+  }
+  await mkdir(path.dirname(target), { recursive: true });
+  await writeFile(target, contentOf(source, inode), { mode: 0o755 });
+}
+
+/** Copies files and folders out of the image called `imageName` to the same paths below `folder`, executable. */
 export async function copyFromImage(
   imageName: string,
   folder: string,
@@ -55,16 +94,6 @@ export async function copyFromImage(
     image.readBlock(block, bytes);
     return { bytes, offset: 0 };
   };
-  const sb = readSuperblock(read);
-  for (const file of files) {
-    const inode = resolve(read, sb, file);
-    const content = new Uint8Array(inode.size);
-    for (let index = 0; index * blockSize < inode.size; index++) {
-      const { bytes, offset } = readContent(read, sb, inode, index);
-      content.set(bytes.subarray(offset, offset + contentLength(inode, index)), index * blockSize);
-    }
-    const target = path.join(folder, file);
-    await mkdir(path.dirname(target), { recursive: true });
-    await writeFile(target, content, { mode: 0o755 });
-  }
+  const source = { read, sb: readSuperblock(read) };
+  for (const file of files) await copy(source, folder, file);
 }

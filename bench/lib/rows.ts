@@ -14,6 +14,8 @@ export type Program =
   | { readonly kind: "guest"; readonly name: string }
   /** The shell of the system with this script as its `-c` argument. */
   | { readonly kind: "bash" }
+  /** Python 3, with these arguments. */
+  | { readonly kind: "python" }
   /** From nothing to the end of an interactive shell that is told to exit. */
   | { readonly kind: "startup" };
 
@@ -122,9 +124,21 @@ const startup: Row = {
   read: ({ wallNs }) => ({ cold: wallNs, warm: wallNs }),
 };
 
+const pythonStart: Row = {
+  name: "python-start",
+  what: "python3 -c pass (native: the host's own version)",
+  unit: "ms",
+  program: { kind: "python" },
+  cold: () => ["-c", "pass"],
+  warm: () => ["-c", "pass"],
+  rounds: 9,
+  read: ({ wallNs }) => ({ cold: wallNs, warm: wallNs }),
+};
+
 export const rows: readonly Row[] = [
   ...cpuRows,
   bashLoop,
+  pythonStart,
   callRow("null-call", "getppid", 1_000_000, "ns", 1),
   callRow("read-zero", "1-byte read of /dev/zero", 500_000, "ns", 1),
   callRow("write-null", "1-byte write to /dev/null", 500_000, "ns", 1),

@@ -35,6 +35,11 @@ const root = path.resolve(import.meta.dirname, "../..");
 const guestBinaries = path.join(root, "bench/guest/bin");
 const QEMU = "qemu-riscv64-static";
 const IMAGE = "debian";
+/** The image with python3, which the tests build too. */
+const TOOLS_IMAGE = "debian-tools";
+/** What bash and Python need beside themselves, wherever they are run by qemu-user. */
+const LIBRARIES = "/usr/lib/riscv64-linux-gnu";
+const LOADER = "/lib/ld-linux-riscv64-lp64d.so.1";
 const GUEST_FOLDER = "/tmp/bench";
 /** What the fork+exec row executes beside itself. */
 const BESIDE = "hello-exit";
@@ -76,12 +81,12 @@ async function isInstalled(command: string, versionArgument: string): Promise<bo
   );
 }
 
-async function bootMachine(): Promise<Machine> {
+async function bootMachine(image: string): Promise<Machine> {
   try {
     // What is published and what bin/coppice runs: the bundle.
     const index = pathToFileURL(path.join(await currentBundle(), "index.js"));
     const { boot } = (await import(index.href)) as typeof coppiceLibrary;
-    return await boot({ image: IMAGE });
+    return await boot({ image });
   } catch (error) {
     throw new Error(`cannot boot yet: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
@@ -90,9 +95,9 @@ async function bootMachine(): Promise<Machine> {
 }
 
 async function machineSession(program: Exclude<Program, { kind: "startup" }>): Promise<Session> {
-  const machine = await bootMachine();
+  const machine = await bootMachine(program.kind === "python" ? TOOLS_IMAGE : IMAGE);
   try {
-    let command = "bash";
+    let command = program.kind === "python" ? "python3" : "bash";
     if (program.kind === "guest") {
       await machine.fs.mkdir(GUEST_FOLDER, { recursive: true });
       for (const name of new Set([program.name, BESIDE])) {
@@ -142,31 +147,36 @@ function executesRiscv(): boolean {
 /** The programs under qemu-user; bash and its libraries come out of the image. */
 export async function openQemu(): Promise<System> {
   const installed = await isInstalled(QEMU, "--version");
-  let bashRoot: Promise<string> | undefined;
-  const shell = async (): Promise<readonly string[]> => {
-    bashRoot ??= mkdtemp(path.join(tmpdir(), "coppice-bench-qemu-")).then(async (folder) => {
-      await copyFromImage(IMAGE, folder, [
-        "/usr/bin/bash",
-        "/lib/ld-linux-riscv64-lp64d.so.1",
-        "/usr/lib/riscv64-linux-gnu/libc.so.6",
-        "/usr/lib/riscv64-linux-gnu/libtinfo.so.6",
-      ]);
-      return folder;
-    });
-    const folder = await bashRoot;
-    return [
-      "-L",
-      folder,
-      "-E",
-      `LD_LIBRARY_PATH=/usr/lib/riscv64-linux-gnu:/usr/lib`,
-      `${folder}/usr/bin/bash`,
-    ];
+  const roots = new Map<string, Promise<string>>();
+  /** qemu's arguments for a program of an image, which is copied out with the files that it needs. */
+  const outOf = async (image: string, command: string, files: readonly string[]): Promise<string[]> => {
+    let copied = roots.get(command);
+    if (copied === undefined) {
+      copied = mkdtemp(path.join(tmpdir(), "coppice-bench-qemu-")).then(async (folder) => {
+        await copyFromImage(image, folder, [command, LOADER, ...files]);
+        return folder;
+      });
+      roots.set(command, copied);
+    }
+    const folder = await copied;
+    return ["-L", folder, "-E", `LD_LIBRARY_PATH=${LIBRARIES}:/usr/lib`, `${folder}${command}`];
+  };
+  const shell = (): Promise<string[]> => {
+    const libraries = ["libc.so.6", "libtinfo.so.6"].map((name) => `${LIBRARIES}/${name}`);
+    return outOf(IMAGE, "/usr/bin/bash", libraries);
+  };
+  const python = (): Promise<string[]> => {
+    const libraries = ["libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1"].map(
+      (name) => `${LIBRARIES}/${name}`,
+    );
+    return outOf(TOOLS_IMAGE, "/usr/bin/python3", [...libraries, "/usr/lib/python3.13"]);
   };
   return {
     name: "qemu-user",
     missing: installed ? undefined : `${QEMU} is not installed`,
     async open(program) {
       if (program.kind === "bash") return hostSession(QEMU, await shell());
+      if (program.kind === "python") return hostSession(QEMU, await python());
       if (program.kind === "startup") return hostSession(QEMU, await shell(), "exit");
       const session = hostSession(QEMU, [path.join(guestBinaries, program.name)]);
       return {
@@ -180,8 +190,10 @@ export async function openQemu(): Promise<System> {
       };
     },
     async close() {
-      const folder = await bashRoot?.catch(() => undefined);
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+      for (const copied of roots.values()) {
+        const folder = await copied.catch(() => undefined);
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+      }
     },
   };
 }
@@ -204,6 +216,10 @@ export async function openNative(): Promise<System> {
     missing,
     async open(program) {
       if (program.kind === "bash") return hostSession("bash", []);
+      if (program.kind === "python") {
+        if (!(await isInstalled("python3", "--version"))) throw new Error("python3 is not installed");
+        return hostSession("python3", []);
+      }
       if (program.kind === "startup") return hostSession("bash", [], "exit");
       return hostSession(path.join(folder, program.name), []);
     },
