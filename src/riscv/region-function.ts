@@ -149,7 +149,8 @@ class RegionWriter {
     this.#locals = new RegionLocals(f);
     this.#node = flow.root;
     for (const node of flow.nodes)
-      if (node.block !== undefined && node.copy === 0) this.#byPc.set(node.block.pc, node);
+      if (node.block !== undefined && node.copy === 0 && node.block.id === node.block.pc)
+        this.#byPc.set(node.block.pc, node);
     this.#hasArithmetic = flow.nodes.some((node) => node.block?.steps.some(({ row }) => row.rounds));
     this.#slack = flow.nodes.length;
     this.#fill = {
@@ -509,9 +510,17 @@ class RegionWriter {
       return;
     }
     this.#count();
-    if (block.ending === "jumps") {
+    if (block.ending === "jumps" || block.ending === "enters") {
       this.#continue(node.taken, block.target);
       return;
+    }
+    if (block.ending === "returns") {
+      const dirty = this.#dirty;
+      const back = node.next;
+      if (back !== undefined)
+        f.if(jumpTarget.eq(i64(block.next)), () => this.#goTo(back), undefined, "likely");
+      this.#node = node;
+      this.#dirty = dirty;
     }
     if (block.ending === "calls") {
       this.#spillAll();

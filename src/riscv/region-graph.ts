@@ -34,13 +34,31 @@ export interface Step {
  *   jumps     to `target` (jal x0)
  *   calls     `target`, or (indirect) what a register says; `next` is the return address
  *   leaves    for what a register says (jalr x0)
+ *   enters    a function whose blocks are written here: a call that is none
+ *   returns   from such a function, to `next` if the register says so
  *   traps     ecall; `next` is where it goes on
  *   stops     before an instruction that tier 0 has to execute, at `next`
  */
-export type Ending = "falls" | "branches" | "jumps" | "calls" | "leaves" | "traps" | "stops";
+export type Ending =
+  | "falls"
+  | "branches"
+  | "jumps"
+  | "calls"
+  | "leaves"
+  | "enters"
+  | "returns"
+  | "traps"
+  | "stops";
+
+/** Names a block: its pc, or for a block of a function that is written where it is called, a number of its own. */
+export type BlockId = number;
 
 export interface Block {
+  readonly id: BlockId;
   readonly pc: number;
+  /** The blocks that `target` and `next` are, if the region has them. */
+  readonly taken: BlockId;
+  readonly after: BlockId;
   readonly steps: readonly Step[];
   readonly ending: Ending;
   /** pc of the taken transfer's target, −1 if there is none or a register says it. */
@@ -154,18 +172,91 @@ export function findBlocks(
   jumps: ReadonlyMap<number, ReadonlySet<number>> = new Map(),
   isSeen: (pc: number) => boolean = () => true,
   isElsewhere: (pc: number) => boolean = () => false,
-): Map<number, Block> {
+): Map<BlockId, Block> {
+  const blocks = exploreBlocks(read, start, { jumps, isSeen, isElsewhere, ...REGION });
+  const calls = [...blocks.values()].filter(({ ending }) => ending === "calls");
+  for (const call of calls) inline(read, blocks, call, isSeen);
+  return blocks;
+}
+
+interface Exploration {
+  readonly jumps: ReadonlyMap<number, ReadonlySet<number>>;
+  readonly isSeen: (pc: number) => boolean;
+  readonly isElsewhere: (pc: number) => boolean;
+  readonly blocksMax: number;
+  readonly stepsMax: number;
+}
+
+/** Most blocks and instructions of a region, and of a function that is written where it is called. */
+const REGION = { blocksMax: BLOCKS_MAX, stepsMax: STEPS_MAX } as const;
+const LEAF = { blocksMax: 8, stepsMax: 40 } as const;
+/** Blocks of all such functions in a region. */
+const INLINED_MAX = 40;
+/** Between the ids of the blocks of one such function and those of the next; pcs are smaller. */
+const INLINED_ID: number = 2 ** 40;
+
+/**
+ * Writes a short function without calls where it is called, so that registers stay where they are. Its return goes
+ * on behind the call if the register says so, which the engine mostly finds out by itself.
+ */
+function inline(
+  read: CodeReader,
+  blocks: Map<BlockId, Block>,
+  call: Block,
+  isSeen: (pc: number) => boolean,
+): void {
+  if (call.target < 0 || !blocks.has(call.next) || rd(call.steps.at(-1)!.word) !== RA) return;
+  const isElsewhere = (): boolean => false;
+  const leaf = exploreBlocks(read, call.target, { jumps: new Map(), isSeen, isElsewhere, ...LEAF });
+  let inlined = 0;
+  let last = 0;
+  for (const { id, pc } of blocks.values()) {
+    if (id !== pc) inlined++;
+    last = Math.max(last, Math.floor(id / INLINED_ID));
+  }
+  if (leaf.size === 0 || inlined + leaf.size > INLINED_MAX || ![...leaf.values()].every(isOfLeaf)) return;
+  const at = (last + 1) * INLINED_ID;
+  for (const block of leaf.values()) {
+    const isReturn = block.ending === "leaves";
+    blocks.set(block.pc + at, {
+      ...block,
+      id: block.pc + at,
+      taken: block.target + at,
+      ending: isReturn ? "returns" : block.ending,
+      next: isReturn ? call.next : block.next,
+      after: isReturn ? call.next : block.next + at,
+    });
+  }
+  blocks.set(call.id, { ...call, ending: "enters", taken: call.target + at });
+}
+
+const RA = 1;
+
+/** Whether a block may be one of a function that is written where it is called. */
+function isOfLeaf({ ending, steps }: Block): boolean {
+  if (ending === "leaves") {
+    const { word } = steps.at(-1)!;
+    return rs1(word) === RA && immediate("I", word) === 0;
+  }
+  return ending === "falls" || ending === "branches" || ending === "jumps";
+}
+
+function exploreBlocks(
+  read: CodeReader,
+  start: number,
+  { jumps, isSeen, isElsewhere, blocksMax, stepsMax }: Exploration,
+): Map<BlockId, Block> {
   const steps = new Map<number, Step | undefined>();
   const leaders = new Set<number>();
   const queue = [start];
   leaders.add(start);
   const lead = (pc: number): void => {
-    if (leaders.has(pc) || leaders.size >= BLOCKS_MAX || isElsewhere(pc)) return;
+    if (leaders.has(pc) || leaders.size >= blocksMax || isElsewhere(pc)) return;
     leaders.add(pc);
     queue.push(pc);
   };
   for (let pc = queue.shift(); pc !== undefined; pc = queue.shift()) {
-    for (let at = pc; !steps.has(at) && steps.size < STEPS_MAX; ) {
+    for (let at = pc; !steps.has(at) && steps.size < stepsMax; ) {
       const step = stepAt(read, at);
       steps.set(at, step);
       if (step === undefined) break;
@@ -186,7 +277,7 @@ export function findBlocks(
       break;
     }
   }
-  const blocks = new Map<number, Block>();
+  const blocks = new Map<BlockId, Block>();
   for (const pc of leaders) {
     const block = blockAt(steps, leaders, pc);
     if (block !== undefined) blocks.set(pc, block);
@@ -208,19 +299,21 @@ function blockAt(
     const step = steps.get(at);
     const ending = step === undefined ? "stops" : endingOf(step);
     if (step === undefined || ending === "stops") {
-      return own.length === 0
-        ? undefined
-        : { pc, steps: own, ending: "stops", target: -1, next: at, ...usage(own) };
+      return own.length === 0 ? undefined : blockOf(pc, own, "stops", -1, at);
     }
     own.push(step);
     at += step.length;
     if (ending !== "goes on") {
       const isDirect = ending === "branches" || step.row.name === "jal";
       const target = isDirect ? step.pc + immediate(step.row.format.immediate, step.word) : -1;
-      return { pc, steps: own, ending, target, next: at, ...usage(own) };
+      return blockOf(pc, own, ending, target, at);
     }
-    if (leaders.has(at)) return { pc, steps: own, ending: "falls", target: -1, next: at, ...usage(own) };
+    if (leaders.has(at)) return blockOf(pc, own, "falls", -1, at);
   }
+}
+
+function blockOf(pc: number, steps: readonly Step[], ending: Ending, target: number, next: number): Block {
+  return { id: pc, pc, taken: target, after: next, steps, ending, target, next, ...usage(steps) };
 }
 
 function usage(steps: readonly Step[]): Pick<Block, "defines" | "reads" | "targets"> {

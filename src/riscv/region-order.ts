@@ -5,16 +5,14 @@
  * and where calls return to) are entries, and so is the target of every retreating edge that does not
  * dominate its source: code is structured by dominators, and such edges go through the root's dispatch.
  */
-import { type Block, NO_REGISTERS, type RegisterSet } from "./region-graph.ts";
+import { type Block, type BlockId, NO_REGISTERS, type RegisterSet } from "./region-graph.ts";
 
 /** The loop that a block is in. */
 export interface Unrolled {
-  /** pc of its header. */
-  readonly header: number;
+  readonly header: BlockId;
   readonly copies: number;
 }
-/** By pc. */
-export type Unrolling = ReadonlyMap<number, Unrolled>;
+export type Unrolling = ReadonlyMap<BlockId, Unrolled>;
 
 export const NOT_UNROLLED: Unrolling = new Map();
 
@@ -68,7 +66,10 @@ export interface Flow {
 /** Key and stand-in for a block that leaves for the target of an indirect jump. */
 export const ELSEWHERE = -1;
 export const elsewhereBlock: Block = {
+  id: ELSEWHERE,
   pc: ELSEWHERE,
+  taken: -1,
+  after: -1,
   steps: [],
   ending: "leaves",
   target: -1,
@@ -78,16 +79,17 @@ export const elsewhereBlock: Block = {
   targets: [],
 };
 
-/** pcs that control goes on to after `block`: if the transfer at its end is taken, and if not; −1 if it does not. */
-const takenOf = ({ ending, target }: Block): number =>
-  ending === "branches" || ending === "jumps" ? target : -1;
-const nextOf = ({ ending, next }: Block): number => (ending === "branches" || ending === "falls" ? next : -1);
+/** Blocks that control goes on to after `block`: if the transfer at its end is taken, and if not; −1 if it does not. */
+const takenOf = ({ ending, taken }: Block): BlockId =>
+  ending === "branches" || ending === "jumps" || ending === "enters" ? taken : -1;
+const nextOf = ({ ending, after }: Block): BlockId =>
+  ending === "branches" || ending === "falls" || ending === "returns" ? after : -1;
 
 export const hasAfter = (block: Block): boolean => block.ending === "calls" || block.ending === "traps";
 
 /** Nodes in order, with their dominators. */
 export function structure(
-  blocks: ReadonlyMap<number, Block>,
+  blocks: ReadonlyMap<BlockId, Block>,
   entryPcs: readonly number[],
   unrolling: Unrolling,
 ): Flow {
@@ -96,14 +98,14 @@ export function structure(
   return flow;
 }
 
-/** Key of a copy of the block at `pc`. pcs are even. */
+/** Between the keys of the copies of a block; ids are even. */
 const COPY_KEY = 1 / 16;
 
-/** Key of the node to which copy `copy` of `block` goes for `pc`. */
-function keyAfter(block: Block, copy: number, pc: number, unrolling: Unrolling): number {
-  const to = unrolling.get(pc);
-  if (to === undefined || unrolling.get(block.pc)?.header !== to.header) return pc;
-  return pc + (pc === to.header ? (copy + 1) % to.copies : copy) * COPY_KEY;
+/** Key of the node to which copy `copy` of `block` goes for the block `id`. */
+function keyAfter(block: Block, copy: number, id: BlockId, unrolling: Unrolling): number {
+  const to = unrolling.get(id);
+  if (to === undefined || unrolling.get(block.id)?.header !== to.header) return id;
+  return id + (id === to.header ? (copy + 1) % to.copies : copy) * COPY_KEY;
 }
 
 function orderNodes(
@@ -117,9 +119,9 @@ function orderNodes(
   }
   const postorder: Place[] = [];
   const seen = new Set<number>();
-  const copyOf = ({ key, block }: Place): number => (block === undefined ? 0 : (key - block.pc) / COPY_KEY);
-  const onwards = (place: Place, pc: number): number =>
-    pc < 0 ? -1 : keyAfter(place.block!, copyOf(place), pc, unrolling);
+  const copyOf = ({ key, block }: Place): number => (block === undefined ? 0 : (key - block.id) / COPY_KEY);
+  const onwards = (place: Place, id: BlockId): number =>
+    id < 0 ? -1 : keyAfter(place.block!, copyOf(place), id, unrolling);
   // Depth first, without recursion: a frame is a block and the targets not yet visited.
   const visit = (pc: number): void => {
     const stack: { place: Place; rest: number[] }[] = [];
@@ -231,11 +233,11 @@ export function dominates(a: Node, b: Node): boolean {
 }
 
 /** Targets of retreating edges that do not dominate the source. */
-export function strayTargets({ nodes }: Flow): number[] {
+export function strayTargets({ nodes }: Flow): BlockId[] {
   const found = new Set<number>();
   for (const node of nodes) {
     for (const to of node.successors) {
-      if (to.index <= node.index && to.entry < 0 && !dominates(to, node)) found.add(to.block!.pc);
+      if (to.index <= node.index && to.entry < 0 && !dominates(to, node)) found.add(to.block!.id);
     }
   }
   return [...found];

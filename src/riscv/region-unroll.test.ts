@@ -1,4 +1,7 @@
-/** Unrolled loops: which are, and that programs with them are preempted with the same registers as in tier 0. */
+/**
+ * Unrolled loops, and functions that are written where they are called: which are, and that programs with them are
+ * preempted with the same registers as in tier 0.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EXIT, REG_BUDGET } from "../base/hart-abi.ts";
@@ -90,6 +93,38 @@ test("a loop with a short cut round is one loop", () => {
   assert.equal(copiesOf(flow), "0: 4, 3: 4");
 });
 
+/** Blocks that are written where they are called: `index of the first instruction: times`. */
+function inlinedOf({ nodes }: Flow): string {
+  const counts = new Map<number, number>();
+  for (const { block } of nodes)
+    if (block !== undefined && block.id !== block.pc) counts.set(block.pc, (counts.get(block.pc) ?? 0) + 1);
+  return [...counts].map(([pc, count]) => `${(pc - CODE) / 4}: ${count}`).join(", ");
+}
+
+test("a short function without calls is written where it is called, and its loop is unrolled", () => {
+  const lines: Line[] = [
+    ...([["jal", { rd: 1, to: "leaf" }], ["jal", { rd: 1, to: "leaf" }], step(A2), ["ebreak"]] as Line[]),
+    ...(["leaf", step(A0), untilEqual(A0, A1, "leaf"), ["jalr", { rs1: 1 }]] as Line[]),
+  ];
+  assert.equal(inlinedOf(flowOf(lines)), "4: 8, 6: 2");
+  const long: Line[] = Array.from({ length: 40 }, () => step(A0));
+  const others: Line[][] = [
+    // By another register, to another register, with a call, and too long.
+    [["jal", { rd: T0, to: "leaf" }], step(A2), ["ebreak"], "leaf", ["jalr", { rs1: T0 }]],
+    [["jal", { rd: 1, to: "leaf" }], step(A2), ["ebreak"], "leaf", ["jalr", { rs1: T0 }]],
+    [
+      ["jal", { rd: 1, to: "leaf" }],
+      step(A2),
+      ["ebreak"],
+      "leaf",
+      ["jal", { rd: 1, to: "leaf" }],
+      ["jalr", { rs1: 1 }],
+    ],
+    [["jal", { rd: 1, to: "leaf" }], step(A2), ["ebreak"], "leaf", ...long, ["jalr", { rs1: 1 }]],
+  ];
+  for (const other of others) assert.equal(inlinedOf(flowOf(other)), "");
+});
+
 test("neither a loop with a call nor one that is too long is unrolled", () => {
   assert.equal(
     copiesOf(
@@ -99,7 +134,7 @@ test("neither a loop with a call nor one that is too long is unrolled", () => {
         untilEqual(A0, A1, "loop"),
         ["ebreak"],
         "far",
-        ["jalr", { rs1: 1 }],
+        ["jal", { rd: T0, to: "far" }],
       ]),
     ),
     "",
@@ -143,11 +178,43 @@ const PROGRAM: readonly Line[] = [
   ["jal", { to: "outer" }],
 ];
 
-function programMachine(tiers: Tiers): TestMachine {
+/** Calls of short functions: with a branch, with a loop, one that skips an instruction of its caller's. */
+const CALLS: readonly Line[] = [
+  "round",
+  ["jal", { rd: 1, to: "mix" }],
+  ["addi", { rd: A1, rs1: A1, imm: 3 }],
+  ["jal", { rd: 1, to: "skip" }],
+  ["addi", { rd: A2, rs1: A2, imm: 5 }],
+  ["add", { rd: A2, rs1: A2, rs2: 1 }],
+  ["jal", { rd: 1, to: "count" }],
+  ["jal", { rd: 1, to: "mix" }],
+  ["jal", { to: "round" }],
+  "mix",
+  ["xor", { rd: A3, rs1: A3, rs2: A1 }],
+  ["andi", { rd: T0, rs1: A1, imm: 1 }],
+  ["beq", { rs1: T0, to: "even" }],
+  ["slliw", { rd: A3, rs1: A3, imm: 3 }],
+  "even",
+  ["addi", { rd: A1, rs1: A1, imm: 7 }],
+  ["jalr", { rs1: 1 }],
+  "skip",
+  ["andi", { rd: T0, rs1: A3, imm: 4 }],
+  ["add", { rd: 1, rs1: 1, rs2: T0 }],
+  ["jalr", { rs1: 1 }],
+  "count",
+  ["andi", { rd: 6, rs1: A3, imm: 15 }],
+  "more",
+  ["add", { rd: A4, rs1: A4, rs2: 6 }],
+  ["addi", { rd: 6, rs1: 6, imm: -1 }],
+  ["blt", { rs2: 6, to: "more" }],
+  ["jalr", { rs1: 1 }],
+];
+
+function programMachine(tiers: Tiers, program: readonly Line[]): TestMachine {
   const machine = new TestMachine({}, 32, tiers);
   machine.map(CODE, 4096, { fetch: true });
   machine.map(DATA, 4096, { read: true, write: true });
-  machine.writeCode(CODE, build(PROGRAM));
+  machine.writeCode(CODE, build(program));
   for (let i = 0; i < 4096; i += 4)
     machine.view.setUint32(machine.physical(DATA + i), Math.imul(i + 1, 0x9e37_79b1) >>> 0, true);
   machine.setX(A0, BigInt(DATA));
@@ -155,17 +222,21 @@ function programMachine(tiers: Tiers): TestMachine {
   return machine;
 }
 
-test("unrolled loops: preempted with the same registers as in tier 0", () => {
-  const [regions, tier0] = [programMachine("eager regions"), programMachine("tier 0")];
-  const random = seededRandom(23);
-  const state = (machine: TestMachine): string =>
-    `${machine.pc} ${Array.from({ length: 31 }, (_, i) => machine.x(i + 1).toString(16)).join()}`;
-  for (let round = 0; round < 2000; round++) {
-    const budget = 1 + random.below(round % 2 === 0 ? 40 : 700);
-    for (const machine of [regions, tier0]) {
-      machine.setWord(REG_BUDGET, budget);
-      assert.equal(machine.run(), EXIT.BUDGET);
+for (const [name, program] of [
+  ["unrolled loops", PROGRAM],
+  ["functions written where they are called", CALLS],
+] as const)
+  test(`${name}: preempted with the same registers as in tier 0`, () => {
+    const [regions, tier0] = [programMachine("eager regions", program), programMachine("tier 0", program)];
+    const random = seededRandom(23);
+    const state = (machine: TestMachine): string =>
+      `${machine.pc} ${Array.from({ length: 31 }, (_, i) => machine.x(i + 1).toString(16)).join()}`;
+    for (let round = 0; round < 2000; round++) {
+      const budget = 1 + random.below(round % 2 === 0 ? 40 : 700);
+      for (const machine of [regions, tier0]) {
+        machine.setWord(REG_BUDGET, budget);
+        assert.equal(machine.run(), EXIT.BUDGET);
+      }
+      assert.equal(state(regions), state(tier0), `after preemption ${round}`);
     }
-    assert.equal(state(regions), state(tier0), `after preemption ${round}`);
-  }
-});
+  });

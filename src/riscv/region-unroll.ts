@@ -25,7 +25,7 @@ export function findUnrolling({ nodes }: Flow): Unrolling {
     const more = stepsOf(body) * (copies - 1);
     if (copies < 2 || more > left) continue;
     left -= more;
-    for (const node of body) found.set(node.block!.pc, { header: header.block.pc, copies });
+    for (const node of body) found.set(node.block!.id, { header: header.block.id, copies });
   }
   return found;
 }

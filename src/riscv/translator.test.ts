@@ -223,7 +223,9 @@ test("targets of one place in the jump cache do not drive each other out", () =>
   const machine = new TestMachine({}, 32, "regions");
   const functions = findRivals();
   machine.map(CODE, 2 << 20, { read: true, write: true, fetch: true });
-  for (const pc of functions) machine.writeCode(pc, [assemble("jalr", { rs1: RA })]);
+  // Too long to be written where it is called.
+  const body = Array.from({ length: 50 }, () => assemble("addi", { rd: A1, rs1: A1, imm: 1 }));
+  for (const pc of functions) machine.writeCode(pc, [...body, assemble("jalr", { rs1: RA })]);
   const calls = functions.map((pc, i) => assemble("jal", { rd: RA, imm: pc - CODE - i * 4 }));
   machine.writeCode(CODE, [
     ...calls,
