@@ -39,6 +39,8 @@ const TICK_MS: number = Math.min(500, data.hangMs / 4);
 /** When a spare is started, ms: a while after the boot, soon after one has been used. */
 const FIRST_SPARE_MS = 1000;
 const NEXT_SPARE_MS = 50;
+/** When the other harts are started though the first one has not said that it is ready, ms. */
+const OTHERS_MS = 300;
 /** Pause before it is asked again whether a dead hart's request has been handed back, ms. */
 const ASK_AGAIN_MS = 1;
 
@@ -52,6 +54,9 @@ const threads = nodeThreads({
   io: entry("io-thread"),
   translator: entry("translator-thread"),
 });
+
+/** Whether the first hart has its place, and the others are not started. */
+let areOthersDue = false;
 
 /** A child: a hart, by its number, or a server, by its name. */
 type Target = number | ServerName;
@@ -104,8 +109,10 @@ function adopt(started: HostThread, assigned: Child["assigned"]): Child {
     since: Date.now(),
   };
   started.onMessage((message) => {
-    if ((message as { kind: string }).kind === "ready") child.isReady = true;
-    else parentPort?.postMessage(message);
+    if ((message as { kind: string }).kind === "ready") {
+      child.isReady = true;
+      startOthers();
+    } else parentPort?.postMessage(message);
   });
   started.onEnd((error) => void ended(child, error));
   return child;
@@ -139,6 +146,13 @@ function refill(target: Target): void {
     spare = undefined;
     fillHart(target, ready);
   } else fillHart(target, undefined);
+}
+
+/** Starts the harts that have not been started yet, if it is time for that. */
+function startOthers(): void {
+  if (!areOthersDue || isStopping(view)) return;
+  areOthersDue = false;
+  for (let index = 1; index < data.harts; index++) fillHart(index, undefined);
 }
 
 /** Starts a spare in `ms` milliseconds, if there is none then. */
@@ -247,8 +261,9 @@ function serverProgress(name: ServerName, number: number): number | undefined {
   return callsServed(view, name);
 }
 
-// Threads take as long to load as the state takes to build, so the harts are started before it is there.
-const early = Array.from({ length: data.harts }, launchHart);
+// A thread takes as long to load as the state takes to build, so a hart is started before that is there. The
+// others wait until it is ready: what they load is loaded on the same processors, and the first program needs one.
+const early = launchHart();
 const begun = new Int32Array(data.begun);
 Atomics.wait(begun, 0, 0);
 const number = begun[0]!;
@@ -258,6 +273,9 @@ const { module } = receiveMessageOnPort(parentPort!)!.message as HartStart;
 parentPort?.on("message", (message: EndRequest) => void children.get(message.target)?.thread.end());
 for (let index = 0; index < data.harts; index++) await recover(index, false);
 for (const name of workerServers(view)) fillServer(name);
-for (let index = 0; index < data.harts; index++) fillHart(index, early[index]);
+fillHart(0, early);
+areOthersDue = true;
+if (early.isReady) startOthers();
+else setTimeout(startOthers, OTHERS_MS).unref();
 prepareSpare(FIRST_SPARE_MS);
 setInterval(watch, TICK_MS).unref();
