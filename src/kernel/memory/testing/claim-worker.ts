@@ -31,9 +31,17 @@ const homes = tx.words[pool.controlAt + CONTROL.homes]!;
 /** Frames that both threads want. */
 const WANTED = 64;
 
+/** Rounds, and most of them until the threads have met: on a busy machine one may have the processor for long. */
+const ROUNDS = 20_000;
+const ROUNDS_MAX = 2_000_000;
+
+// Both begin together. Frame 0 is nobody's, so its word counts those that are there.
+Atomics.add(owners, 0, 1);
+Atomics.notify(owners, 0);
+Atomics.wait(owners, 0, 1, 30_000);
 let got = 0;
 let missed = 0;
-for (let round = 0; round < 20_000; round++) {
+for (let round = 0; round < ROUNDS || (missed === 0 && round < ROUNDS_MAX); round++) {
   const item = homes + random.below(WANTED);
   const count = claim(tx, pool, item, 1 + random.below(16));
   if (random.below(8) === 0) {
