@@ -117,8 +117,6 @@ export const HART_JUMP_CACHE = 16;
 export const HART_JUMPS_NOTED = 20;
 /** What the runs below are: RUNS_*, a word. The kernel makes KEPT ones VOID. */
 export const HART_RUNS = 24;
-/** Never set up. */
-export const RUNS_NONE = 0;
 /** They hold for the address space that the hart runs. */
 export const RUNS_KEPT = 1;
 /** Something may have been taken away, or the space is another one. */
@@ -133,8 +131,9 @@ export const HART_MISSES = 36;
 export const HART_SLOTS_USED = 40;
 /**
  * Runs: pages that follow each other and have one entry, in which regions have accessed something. 24 bytes each:
- * where it starts, 8 bytes, or NO_RUN; its length less RUN_GUARD, 8 bytes; its entry, a word. Write entries come
- * first, then as many read entries.
+ * where it starts, 8 bytes; how many places in it have room for the widest access, 8 bytes, 0 if there is no run (no
+ * address is below that, whatever a guest makes up); its entry, a word. Write entries come first, then as many read
+ * entries.
  *
  * A slot holds the run of some accesses; the list, those that were found last.
  */
@@ -144,12 +143,10 @@ export const RUN_BYTES = 24;
 export const HART_LIST: number = HART_SLOTS + 2 * RUN_SLOTS * RUN_BYTES;
 export const RUN_LIST = 8;
 export const RUN_START = 0;
-export const RUN_LIMIT = 8;
+export const RUN_BOUND = 8;
 export const RUN_ENTRY = 16;
 /** The widest access. */
 export const RUN_GUARD = 8;
-/** A start that is far from every va. */
-export const NO_RUN: bigint = 1n << 62n;
 
 /** Why translated code came back to the kernel. */
 export const EXIT = {

@@ -32,7 +32,6 @@ import {
   REG_SCRATCH,
   REG_X,
   RUNS_KEPT,
-  RUNS_NONE,
   RUNS_VOID,
 } from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
@@ -158,7 +157,7 @@ export class HartLoop {
     this.#interruptAt = Hart.blockAt.get(parts.tx, hart) + (HART_INTERRUPT >> 2);
     this.#runsAt = Hart.blockAt.get(parts.tx, hart) + (HART_RUNS >> 2);
     // A hart before this one may have used the block.
-    parts.tx.memory[this.#runsAt] = RUNS_NONE;
+    parts.tx.memory[this.#runsAt] = RUNS_VOID;
     this.#blockAddress = Hart.blockAt.get(parts.tx, hart) * 4;
     this.#inUserAt = Hart.inUser.at(hart);
     this.#handlers = parts.personality.handlers;

@@ -15,9 +15,9 @@ import {
   REG_RESERVATION,
   REG_RESERVED_VALUE,
   REG_SCRATCH,
+  RUN_BOUND,
   RUN_ENTRY,
   RUN_GUARD,
-  RUN_LIMIT,
   RUN_START,
 } from "../base/hart-abi.ts";
 import type { CsrOperation, Emitter, FloatSource, HelperName, Instruction } from "./isa.ts";
@@ -126,11 +126,11 @@ function inRun(
   missed: () => void,
 ): void {
   f.set(pa, kept(LOAD.i32, RUN_ENTRY).add(low.wrap()));
-  const limit = kept(LOAD.i64, RUN_LIMIT);
-  const isOutside = low
-    .sub(kept(LOAD.i64, RUN_START))
-    .gtU(isWide ? limit.sub(constantHole(I64, HOLE.beyond)) : limit);
-  f.if(isOutside, missed, undefined, "unlikely");
+  const place = f.let(low.sub(kept(LOAD.i64, RUN_START)));
+  // Both ends of a wide group: the sum alone may wrap round.
+  const isOutside = place.geU(kept(LOAD.i64, RUN_BOUND));
+  const isEndOutside = place.add(constantHole(I64, HOLE.beyond)).geU(kept(LOAD.i64, RUN_BOUND));
+  f.if(isWide ? isOutside.or(isEndOutside) : isOutside, missed, undefined, "unlikely");
 }
 
 const checks = new Map<string, Template>();

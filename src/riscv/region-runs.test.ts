@@ -164,3 +164,36 @@ test("a run that was kept is forgotten when the kernel makes it void", () => {
   assert.equal(calls, 1);
   assert.equal(machine.x(SUM), BigInt(PAGES * 4 + (PAGES - 1) * 4 + 4 * 9));
 });
+
+for (const register of [A0, 2]) {
+  test(`no address that a guest makes up is in a run that is not there, by x${register}`, () => {
+    const tried = [2n ** 62n, 2n ** 62n + 8n, 2n ** 63n, -8n, 0n, 2n ** 38n, 2n ** 32n, 8n].flatMap((va) => [
+      va,
+      va + 3n,
+    ]);
+    const seen: bigint[] = [];
+    const fault = (_regs: number, low: number, high: number): number => {
+      seen.push(BigInt.asIntN(64, (BigInt(high) << 32n) | BigInt(low >>> 0)));
+      return 1;
+    };
+    const machine = new TestMachine({ fault }, 32, "eager regions");
+    machine.map(CODE, PAGE, { fetch: true });
+    machine.writeCode(CODE, [
+      assemble("ld", { rd: T0, rs1: register, imm: 0 }),
+      assemble("sd", { rs1: register, rs2: T0, imm: 16 }),
+      assemble("ld", { rd: T0, rs1: A2, imm: 0 }),
+      assemble("bne", { rs1: A1, imm: -12 }),
+      EBREAK,
+    ]);
+    for (const va of tried) {
+      machine.pc = BigInt(CODE);
+      machine.setX(register, va);
+      assert.equal(machine.run(), EXIT.LEFT);
+    }
+    assert.deepEqual(
+      seen,
+      tried.map((va) => BigInt.asIntN(64, va)),
+    );
+    assert.equal(machine.pc, BigInt(CODE), "and it is the first instruction's");
+  });
+}

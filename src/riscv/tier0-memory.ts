@@ -20,7 +20,6 @@ import {
   LEAF_PAGE,
   LEAF_READ,
   LEAF_WRITE,
-  NO_RUN,
   PAGE_FETCH,
   PAGE_SIZE,
   REG_FFLAGS,
@@ -30,15 +29,14 @@ import {
   REG_SCRATCH,
   REG_TRAP_VALUE,
   REG_X,
+  RUN_BOUND,
   RUN_BYTES,
   RUN_ENTRY,
   RUN_GUARD,
-  RUN_LIMIT,
   RUN_LIST,
   RUN_SLOTS,
   RUN_START,
   RUNS_KEPT,
-  RUNS_NONE,
   VA_BITS,
 } from "../base/hart-abi.ts";
 import type { HelperDefinition } from "./helpers.ts";
@@ -247,27 +245,20 @@ const GROWTH_MAX = 64;
 
 function forgetRuns(f: FunctionBuilder): void {
   const hart = f.parameter(0);
-  const start = (at: Expr, offset: number): void => f.store(STORE.i64, at, i64(NO_RUN), offset + RUN_START);
-  f.if(load(LOAD.i32, hart, HART_RUNS).eq(RUNS_NONE), () => {
-    for (let run = 0; run < 2 * (RUN_SLOTS + RUN_LIST); run++) {
-      const at = HART_SLOTS + run * RUN_BYTES;
-      f.store(STORE.i64, hart, i64(PAGE_SIZE - RUN_GUARD), at + RUN_LIMIT);
-    }
-    for (const half of [0, 8]) f.store(STORE.i64, hart, i64(-1), HART_SLOTS_USED + half);
-  });
+  const clear = (at: Expr, offset: number): void => f.store(STORE.i64, at, i64(0), offset + RUN_BOUND);
   for (const half of [0, 1]) {
     const used = f.let(load(LOAD.i64, hart, HART_SLOTS_USED + half * 8));
     f.block((end) => {
       f.loop((again) => {
         f.brIf(end, used.eqz());
-        start(hart.add(used.ctz().wrap().mul(RUN_BYTES)), HART_SLOTS + half * RUN_SLOTS * RUN_BYTES);
+        clear(hart.add(used.ctz().wrap().mul(RUN_BYTES)), HART_SLOTS + half * RUN_SLOTS * RUN_BYTES);
         f.set(used, used.and(used.sub(1)));
         f.br(again);
       });
     });
     f.store(STORE.i64, hart, i64(0), HART_SLOTS_USED + half * 8);
   }
-  for (let run = 0; run < 2 * RUN_LIST; run++) start(hart, HART_LIST + run * RUN_BYTES);
+  for (let run = 0; run < 2 * RUN_LIST; run++) clear(hart, HART_LIST + run * RUN_BYTES);
   f.store(STORE.i32, hart, i32(REACH_FIRST), HART_REACH);
   f.store(STORE.i32, hart, i32(RUNS_KEPT), HART_RUNS);
   f.return(i32(0));
@@ -297,10 +288,10 @@ function findRun(f: FunctionBuilder): void {
   f.store(STORE.i32, hart, misses, HART_MISSES);
   f.if(misses.and(LOOKED_UP - 1), () => f.return(given()));
   const start = f.local(I64);
-  const limit = f.local(I64);
+  const bound = f.local(I64);
   const keep = (at: Expr): void => {
     f.store(STORE.i64, at, start, RUN_START);
-    f.store(STORE.i64, at, limit, RUN_LIMIT);
+    f.store(STORE.i64, at, bound, RUN_BOUND);
     f.store(STORE.i32, at, entry, RUN_ENTRY);
   };
   const keepInSlot = (): void => {
@@ -318,14 +309,14 @@ function findRun(f: FunctionBuilder): void {
   const behind = f.let(i32(0));
   f.loop((again) => {
     f.set(start, load(LOAD.i64, at, RUN_START));
-    f.set(limit, load(LOAD.i64, at, RUN_LIMIT));
-    f.if(low.sub(start).leU(limit), () => {
+    f.set(bound, load(LOAD.i64, at, RUN_BOUND));
+    f.if(low.sub(start).ltU(bound), () => {
       keepInSlot();
       f.return(given());
     });
     const isNear = low
       .sub(start)
-      .sub(limit)
+      .sub(bound)
       .leU(GROWTH_MAX * PAGE_SIZE);
     f.if(load(LOAD.i32, at, RUN_ENTRY).eq(entry).and(isNear), () => f.set(behind, at));
     f.set(at, at.add(RUN_BYTES));
@@ -349,13 +340,21 @@ function findRun(f: FunctionBuilder): void {
   };
   const isKept = (): void => {
     f.set(start, first.extendU().shl(12));
-    f.set(limit, last.sub(first).add(1).extendU().shl(12).sub(RUN_GUARD));
+    f.set(
+      bound,
+      last
+        .sub(first)
+        .add(1)
+        .extendU()
+        .shl(12)
+        .sub(RUN_GUARD - 1),
+    );
   };
   f.if(behind, () => {
     f.set(start, load(LOAD.i64, behind, RUN_START));
     const next = f.let(
       start
-        .add(load(LOAD.i64, behind, RUN_LIMIT))
+        .add(load(LOAD.i64, behind, RUN_BOUND))
         .add(RUN_GUARD)
         .shrU(12)
         .wrap(),
