@@ -270,7 +270,11 @@ const number = begun[0]!;
 const thread = createThread(number, nodeHost());
 const { module } = receiveMessageOnPort(parentPort!)!.message as HartStart;
 
-parentPort?.on("message", (message: EndRequest) => void children.get(message.target)?.thread.end());
+parentPort?.on("message", ({ target }: EndRequest) => {
+  // Who wants the end of a hart that is not there yet would wait for it for ever.
+  if (!children.has(target)) startOthers();
+  void children.get(target)?.thread.end();
+});
 for (let index = 0; index < data.harts; index++) await recover(index, false);
 for (const name of workerServers(view)) fillServer(name);
 fillHart(0, early);

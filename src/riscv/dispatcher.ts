@@ -16,7 +16,7 @@
  *     an even number   the pc to go on at; REG_PC is not up to date; the budget may be used up
  *     an odd number    (why << 1) | 1, where `why` is an EXIT, INTERPRET or POLL, with REG_PC exact
  * INTERPRET asks for at least one instruction in tier 0: the region cannot execute the one at REG_PC. POLL says
- * that the budget is used up or the hart interrupted.
+ * that the budget is used up, or too small for the region's longest way, or the hart interrupted.
  */
 import { EXIT, HART_INTERRUPT, HART_RUNS, REG_BUDGET, REG_PC, RUNS_KEPT } from "../base/hart-abi.ts";
 import type { CallByName } from "./helpers.ts";

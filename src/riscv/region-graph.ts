@@ -206,14 +206,15 @@ function inline(
   isSeen: (pc: number) => boolean,
 ): void {
   if (call.target < 0 || !blocks.has(call.next) || rd(call.steps.at(-1)!.word) !== RA) return;
-  const isElsewhere = (): boolean => false;
-  const leaf = exploreBlocks(read, call.target, { jumps: new Map(), isSeen, isElsewhere, ...LEAF });
   let inlined = 0;
   let last = 0;
   for (const { id, pc } of blocks.values()) {
     if (id !== pc) inlined++;
     last = Math.max(last, Math.floor(id / INLINED_ID));
   }
+  if (inlined === INLINED_MAX) return;
+  const isElsewhere = (): boolean => false;
+  const leaf = exploreBlocks(read, call.target, { jumps: new Map(), isSeen, isElsewhere, ...LEAF });
   if (leaf.size === 0 || inlined + leaf.size > INLINED_MAX || ![...leaf.values()].every(isOfLeaf)) return;
   const at = (last + 1) * INLINED_ID;
   for (const block of leaf.values()) {

@@ -19,7 +19,7 @@ import { mappingFrom } from "./mapping-tree.ts";
 import { allocateRoot, freeRoot } from "./page-table.ts";
 import { AddressSpace, Mapping, MMAP_BASE_DEFAULT, PAGE_LIMIT } from "./records.ts";
 import type { PhysicalAddress } from "./layout.ts";
-import { newStamp } from "./safepoint.ts";
+import { newCodeStamp, newEntryStamp } from "./safepoint.ts";
 
 /** An empty address space with one reference, which is the caller's. Throws ENOMEM. */
 export function createSpace(tx: Transaction): AddressSpace {
@@ -27,8 +27,8 @@ export function createSpace(tx: Transaction): AddressSpace {
   AddressSpace.references.init(tx, space, 1);
   AddressSpace.root.init(tx, space, allocateRoot(tx));
   AddressSpace.mmapBase.init(tx, space, MMAP_BASE_DEFAULT);
-  AddressSpace.codeStamp.init(tx, space, newStamp(tx));
-  AddressSpace.entryStamp.init(tx, space, newStamp(tx));
+  AddressSpace.codeStamp.init(tx, space, newCodeStamp(tx));
+  AddressSpace.entryStamp.init(tx, space, newEntryStamp(tx));
   return space;
 }
 

@@ -8,7 +8,8 @@
  * from it has active, and how much of the taking-away it has noticed:
  *
  *     +0   sequence     taking-aways begun in this machine
- *     +1   stamps       that have been given to address spaces (renewCode, noteTaken)
+ *     +1   code stamps  that have been given to address spaces (renewCode)
+ *     +2   entry stamps likewise (noteTaken); apart, since jump caches are cleared each time code stamps wrap
  *     +16  row of slot 0: active space, noticed sequence, hart + 1       ROW_WORDS each
  *
  *     taker, holding the space's lock            slot that has the space active
@@ -47,7 +48,8 @@ import { TAKEN } from "./page-table.ts";
 import { AddressSpace } from "./records.ts";
 
 const ROW_WORDS = 16;
-const STAMPS = 1;
+const CODE_STAMPS = 1;
+const ENTRY_STAMPS = 2;
 const ROW = { space: 0, noticed: 1, hart: 2 } as const;
 
 /** Places the table. At boot. */
@@ -163,9 +165,12 @@ export function isTakingDone(tx: Transaction, space: AddressSpace): boolean {
   return pendingTaking(tx, space) === undefined;
 }
 
-/** A stamp that no address space has had. Not undone. */
-export function newStamp(view: HeapView): number {
-  return view.atomics.add(tableOf(view) + STAMPS, 1) + 1;
+/** A code stamp, an entry stamp that no address space has had. Not undone. */
+export function newCodeStamp(view: HeapView): number {
+  return view.atomics.add(tableOf(view) + CODE_STAMPS, 1) + 1;
+}
+export function newEntryStamp(view: HeapView): number {
+  return view.atomics.add(tableOf(view) + ENTRY_STAMPS, 1) + 1;
 }
 
 /**
@@ -175,7 +180,7 @@ export function newStamp(view: HeapView): number {
  */
 export function noteTaken(tx: Transaction, space: AddressSpace, taken: number): void {
   if (taken === 0) return;
-  AddressSpace.entryStamp.set(tx, space, newStamp(tx));
+  AddressSpace.entryStamp.set(tx, space, newEntryStamp(tx));
   if ((taken & TAKEN.CODE) !== 0) renewCode(tx, space);
 }
 
@@ -184,7 +189,7 @@ export function noteTaken(tx: Transaction, space: AddressSpace, taken: number): 
  * keep under its old stamp is void. A hart reads the stamp after each safepoint, before it runs code.
  */
 export function renewCode(tx: Transaction, space: AddressSpace): void {
-  AddressSpace.codeStamp.set(tx, space, newStamp(tx));
+  AddressSpace.codeStamp.set(tx, space, newCodeStamp(tx));
 }
 
 /**
