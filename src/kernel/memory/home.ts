@@ -141,14 +141,15 @@ function lookForHome(tx: Transaction, space: AddressSpace, mapping: Mapping, pag
   if ((flags & MAPPING.BREAK) !== 0 && high === end) high += Math.max(BREAK_ROOM, page - first);
   low -= low % GROUP;
   high = Math.min(low + LEAF_ENTRIES, Math.ceil(high / GROUP) * GROUP);
-  const found = findRow(tx, pool, (high - low) / GROUP) * GROUP;
+  const row = findRow(tx, pool, (high - low) / GROUP);
+  const found = row.groups * GROUP;
   if (found === 0) return HOME_VAIN;
   // A row that is too short begins at the page, or ends at it, whichever way the mapping is likely to be filled.
   const group = page - (page % GROUP);
   const from = growsDown
     ? Math.max(low, Math.min(high, group + GROUP) - found)
     : Math.min(group, Math.max(low, high - found));
-  return ((rowAt - from) >>> 0) + 1;
+  return ((row.first - from) >>> 0) + 1;
 }
 
 /** First of the pages right below `page` that have no frames, in its leaf and the mapping. */
@@ -172,19 +173,17 @@ function hasNoFrame(tx: Transaction, word: number): boolean {
   return word === 0 || frameOf(word) === memoryLayout(tx).zeroFrame;
 }
 
-/** Where the row that findRow has found last begins. */
-let rowAt: FrameNumber = 0;
-
 /**
  * Looks for `want` free groups one behind the other, from where the last search ended or a row was given up;
- * returns how many it found, the most that there were: 0 for none. A glance without any lock.
+ * returns the most that there were, 0 for none, and where they begin. A glance without any lock.
  */
-function findRow(tx: Transaction, pool: Pool, want: number): number {
+function findRow(tx: Transaction, pool: Pool, want: number): { first: FrameNumber; groups: number } {
   const w = tx.words;
   const first = w[pool.controlAt + CONTROL.homes]! / GROUP;
   const end = Math.floor(w[pool.controlAt + CONTROL.end]! / GROUP);
   let at = Math.ceil(w[pool.controlAt + CONTROL.hint]! / GROUP);
   let best = 0;
+  let bestAt: FrameNumber = 0;
   let row = 0;
   for (let left = Math.min(end - first, Math.max(SCAN_MIN, want * SCAN_EACH)); left > 0; left--) {
     if (at >= end) {
@@ -194,13 +193,13 @@ function findRow(tx: Transaction, pool: Pool, want: number): number {
     row = isGroupFree(tx, pool, at++) ? row + 1 : 0;
     if (row <= best) continue;
     best = row;
-    rowAt = (at - row) * GROUP;
+    bestAt = (at - row) * GROUP;
     if (best === want) break;
   }
   // The next one looks behind this row, for as long as it is not taken. Logged, so that a request that is run again
   // finds the same; an older hint that comes back with a rollback does no harm to the others.
   tx.store(pool.controlAt + CONTROL.hint, at * GROUP);
-  return best;
+  return { first: bestAt, groups: best };
 }
 
 function isGroupFree(tx: Transaction, pool: Pool, group: number): boolean {
