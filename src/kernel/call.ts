@@ -11,11 +11,13 @@
  */
 
 import { errno } from "../base/errno.ts";
+import { REG_BUDGET } from "../base/hart-abi.ts";
 import type { MemoryWord } from "../heap/heap.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { high, low, signed, unsigned, X } from "./registers.ts";
 import { noteWait, WOULD_BLOCK } from "./request.ts";
+import { CUT_BUDGET } from "./turn.ts";
 import type { Process } from "./task.ts";
 import { Task } from "./task.ts";
 import { threadOf } from "./thread.ts";
@@ -95,6 +97,8 @@ export class SystemCall {
   registers: MemoryWord = 0;
   /** Set by sched_yield: once the call is finished, others run first. */
   yields = false;
+  /** Set by {@link cutTurn}: how long the turn takes says nothing about the task's budget. */
+  isTurnCut = false;
 
   constructor(tx: Transaction) {
     this.tx = tx;
@@ -132,6 +136,14 @@ export class SystemCall {
   /** Monotonic time, ns. */
   now(): number {
     return threadOf(this.tx).clock.monotonic();
+  }
+
+  /** Lets the caller's turn end soon, if nothing else ends it before: there is another task for an idle hart. */
+  cutTurn(): void {
+    const at = this.registers + (REG_BUDGET >> 2);
+    if (this.tx.memory[at]! <= CUT_BUDGET) return;
+    this.tx.memory[at] = CUT_BUDGET;
+    this.isTurnCut = true;
   }
 
   /** Commits what the handler has done so far. */

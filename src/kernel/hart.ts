@@ -287,6 +287,7 @@ export class HartLoop {
       if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
       const budget = Task.turnBudget.get(tx, task) || FIRST_BUDGET;
       tx.memory[registers + (REG_BUDGET >> 2)] = budget;
+      call.isTurnCut = false;
       this.#tellCode();
       tx.words[Hart.inUser.at(hart)] = 1;
       const reason = this.#translated.run(registers * 4, this.#blockAddress);
@@ -299,7 +300,7 @@ export class HartLoop {
         case EXIT.BUDGET: {
           const now = threadOf(tx).clock.monotonic();
           Task.runTime.set(tx, task, Task.runTime.get(tx, task) + (now - counted));
-          Task.turnBudget.set(tx, task, nextBudget(budget, now - counted));
+          if (!call.isTurnCut) Task.turnBudget.set(tx, task, nextBudget(budget, now - counted));
           chargeTime(tx, Task.process.get(tx, task), now - counted);
           tx.commit();
           counted = now;

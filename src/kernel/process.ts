@@ -448,7 +448,7 @@ function tellParent(tx: Transaction, process: Process): void {
   const status = Process.exitStatus.get(tx, process);
   if (parent === Kernel.init.get(tx, kernel)) {
     if (Process.hostHandle.get(tx, process) === 0) reap(tx, process);
-    else signalCondition(tx, Kernel.changed.at(kernel));
+    else signalCondition(tx, Kernel.hostChildChanged.at(kernel));
     return;
   }
   const signal = Process.exitSignal.get(tx, process);

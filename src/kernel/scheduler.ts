@@ -139,13 +139,16 @@ function enqueue(tx: Transaction, scheduler: Scheduler, task: Task): void {
   Task.run.set(tx, task, RUN.READY);
 }
 
-/** Starts a new task. */
+/**
+ * Starts a new task. As with one that is woken, no other hart is rung for it alone: a maker that waits leaves its
+ * hart to it, and one that does not is to cut its turn short (SystemCall.cutTurn).
+ */
 export function startTask(tx: Transaction, task: Task): void {
   const scheduler = schedulerOf(tx);
   Scheduler.lock.acquire(tx, scheduler);
   assert(Task.run.get(tx, task) === RUN.NEW, "task started twice");
   enqueue(tx, scheduler, task);
-  tx.afterCommit(REDO.doorbell, 0);
+  if (Scheduler.ready.get(tx, scheduler) >= 2) tx.afterCommit(REDO.doorbell, 0);
 }
 
 /** Takes the first ready task for hart `hart`; 0 if there is none. */

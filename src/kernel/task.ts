@@ -86,8 +86,10 @@ export const Kernel = defineRecord("kernel", {
   all: list("process"),
   hostname: words(17),
   domainname: words(17),
-  /** Signalled when the last process has ended, and for host calls that wait for a process. */
+  /** Signalled when a process has ended. */
   changed: condition(),
+  /** Signalled when one that the host has started may be reaped. */
+  hostChildChanged: condition(),
   /** Tasks that have noted that they wait for a record lock (record-wait.ts); guarded by the tree lock. */
   lockWaiters: list("task"),
   /** Guards which epoll watches which file (servers/event/epoll.ts). */

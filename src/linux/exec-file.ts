@@ -61,10 +61,10 @@ function withFrame<T>(tx: Transaction, use: () => T): T {
   return value;
 }
 
-function segmentCopy(tx: Transaction, length: number): Uint8Array {
+function segmentView(tx: Transaction, length: number): DataView {
   const bytes = new Uint8Array(length);
   bytesFromSegments(tx, 0, bytes);
-  return bytes;
+  return new DataView(bytes.buffer);
 }
 
 /** Up to `length` bytes of the file at `offset`. */
@@ -72,13 +72,15 @@ function readFile(tx: Transaction, file: File, offset: number, length: number): 
   const parts = new Uint8Array(length);
   let done = 0;
   while (done < length) {
-    const part = withFrame(tx, () => {
-      const wanted = Math.min(PAGE_SIZE, length - done);
-      return segmentCopy(tx, kindOf(tx, file).read(tx, file, wanted, offset + done, false));
+    const wanted = Math.min(PAGE_SIZE, length - done);
+    const from = done;
+    const got = withFrame(tx, () => {
+      const count = kindOf(tx, file).read(tx, file, wanted, offset + from, false);
+      bytesFromSegments(tx, 0, parts.subarray(from, from + count));
+      return count;
     });
-    if (part.length === 0) break;
-    parts.set(part, done);
-    done += part.length;
+    if (got === 0) break;
+    done += got;
   }
   return parts.subarray(0, done);
 }
@@ -100,11 +102,11 @@ function parseElf(bytesAt: BytesAt): ElfImage {
 function ownerOf(tx: Transaction, file: File): ProgramOwner {
   const stat = withFrame(tx, () => {
     vfs.statFile(tx, file, 0);
-    return new DataView(segmentCopy(tx, STAT_BYTES).buffer);
+    return segmentView(tx, STAT_BYTES);
   });
   const flags = withFrame(tx, () => {
     vfs.statfsFile(tx, file);
-    return new DataView(segmentCopy(tx, STATFS_BYTES).buffer).getUint32(80, true);
+    return segmentView(tx, STATFS_BYTES).getUint32(80, true);
   });
   const ST_NOSUID = 2;
   return {

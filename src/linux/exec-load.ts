@@ -22,16 +22,15 @@ import type { Transaction } from "../heap/transaction.ts";
 import type { File } from "../kernel/file.ts";
 import { createSpace, setUpSpace } from "../kernel/memory/address-space.ts";
 import { runChange } from "../kernel/memory/change.ts";
-import { MAP, mmap } from "../kernel/memory/mmap.ts";
-import { mprotect } from "../kernel/memory/protect.ts";
+import { MAP, mapTrampoline, mmap } from "../kernel/memory/mmap.ts";
 import { type AddressSpace, MMAP_BASE_DEFAULT } from "../kernel/memory/records.ts";
-import { clearUser, copyToUser, FAULT_IN, faultIn, NEEDS_FAULT } from "../kernel/memory/user-memory.ts";
+import { askForPages, clearUser, copyToUser, FAULT_IN, faultIn } from "../kernel/memory/user-memory.ts";
 import type { Task } from "../kernel/task.ts";
 import { PROT } from "./abi-memory.ts";
 import type { ElfImage, LoadSegment } from "./elf.ts";
 import type { ProgramFiles } from "./exec-file.ts";
 import { Exec, execOf } from "./exec-record.ts";
-import { TRAMPOLINE, TRAMPOLINE_CODE } from "./signal-frame.ts";
+import { TRAMPOLINE } from "./signal-frame.ts";
 
 /** Where the stack ends. */
 export const STACK_TOP: number = TRAMPOLINE;
@@ -59,26 +58,25 @@ export interface Loaded {
 }
 
 /**
- * Runs `work`, which touches memory of `space` and nothing else that counts, in a transaction of its own;
- * pages that it lacks are faulted in first. Throws EFAULT where there is nothing, ENOMEM, or WOULD_BLOCK.
+ * Faults the `length` bytes at `address` in, to be written, and runs `work`, which touches them and nothing else that
+ * counts, in a transaction of its own. Throws EFAULT where there is nothing, ENOMEM, or WOULD_BLOCK.
  */
-export function inSpace(tx: Transaction, space: AddressSpace, work: () => void): void {
+function inSpace(
+  tx: Transaction,
+  space: AddressSpace,
+  address: number,
+  length: number,
+  work: () => void,
+): void {
+  askForPages(address, length, true);
   for (;;) {
-    try {
-      work();
-      tx.commit();
-      return;
-    } catch (error) {
-      if (error !== NEEDS_FAULT) throw error;
-      tx.rollback();
-    }
-    for (;;) {
-      const came = faultIn(tx, space, Number.POSITIVE_INFINITY);
-      tx.commit();
-      if (came === FAULT_IN.DONE) break;
-      assert(came === FAULT_IN.MORE, "nobody else is in the space");
-    }
+    const came = faultIn(tx, space, Number.POSITIVE_INFINITY);
+    tx.commit();
+    if (came === FAULT_IN.DONE) break;
+    assert(came === FAULT_IN.MORE, "nobody else is in the space");
   }
+  work();
+  tx.commit();
 }
 
 /** Maps in steps; nobody else changes the space. */
@@ -130,7 +128,9 @@ function mapSegment(
   const zeroFrom = fileBytes > 0 ? up(fileEnd) : start;
   // What follows in the last page of the file is not the program's; a page that it may not write stays.
   if (fileBytes > 0 && fileEnd < zeroFrom && (protection & PROT.WRITE) !== 0) {
-    inSpace(tx, space, () => clearUser(tx, space, fileEnd, zeroFrom - fileEnd));
+    inSpace(tx, space, fileEnd, zeroFrom - fileEnd, () => {
+      clearUser(tx, space, fileEnd, zeroFrom - fileEnd);
+    });
   }
   const end = up(address + memoryBytes);
   if (end > zeroFrom) mapAnonymous(tx, task, space, zeroFrom, end - zeroFrom, protection);
@@ -188,21 +188,12 @@ export function loadImages(tx: Transaction, task: Task, files: ProgramFiles, sta
   }
   // Above a program as linked; one that lies directly below the area for mmap has no room for a break above it.
   const breakStart = bias !== 0 && interpreter === undefined ? PROGRAM_BASE : image.end + bias;
-  mapTrampoline(tx, task, space);
+  mapTrampoline(tx, space, TRAMPOLINE);
   setUpSpace(tx, space, { breakStart, mmapBase: base });
   tx.commit();
   if (start % 2 !== 0 || !(start < VA_LIMIT)) throw errno.ENOEXEC;
   const headers = image.programHeadersAddress === 0 ? 0 : image.programHeadersAddress + bias;
   return { space, start, programEntry: image.entry + bias, programHeaders: headers, interpreterBase };
-}
-
-/** Maps the page by which signal handlers return (signal-frame.ts). */
-function mapTrampoline(tx: Transaction, task: Task, space: AddressSpace): void {
-  mapAnonymous(tx, task, space, TRAMPOLINE, PAGE_SIZE, PROT.READ | PROT.WRITE);
-  const code = new Uint8Array(Uint32Array.from(TRAMPOLINE_CODE).buffer);
-  inSpace(tx, space, () => copyToUser(tx, space, TRAMPOLINE, code));
-  runChange(tx, space, task, () => mprotect(tx, space, TRAMPOLINE, PAGE_SIZE, PROT.READ | PROT.EXEC, task));
-  tx.commit();
 }
 
 /** Maps the stack and copies `bytes` to its top end, which is STACK_TOP. */
@@ -218,6 +209,7 @@ export function loadStack(
   mapAnonymous(tx, task, space, STACK_TOP - length, length, prot, MAP.GROWSDOWN | MAP.STACK);
   for (let done = 0; done < bytes.length; done += COPY_STEP) {
     const part = bytes.subarray(done, done + COPY_STEP);
-    inSpace(tx, space, () => copyToUser(tx, space, STACK_TOP - bytes.length + done, part));
+    const at = STACK_TOP - bytes.length + done;
+    inSpace(tx, space, at, part.length, () => copyToUser(tx, space, at, part));
   }
 }

@@ -306,8 +306,8 @@ function resetHandlers(tx: Transaction, process: Process): void {
     const handler = SignalHandlers.actions.get(tx, handlers, at + ACTION.handler);
     const high = SignalHandlers.actions.get(tx, handlers, at + ACTION.handler + 1);
     const kept = high === 0 && handler === SIG_IGN ? SIG_IGN : SIG_DFL;
-    const fresh = [kept, 0, 0, 0, 0, 0];
-    for (const [i, value] of fresh.entries()) {
+    for (let i = 0; i < ACTION.words; i++) {
+      const value = i === ACTION.handler ? kept : 0;
       if (SignalHandlers.actions.get(tx, handlers, at + i) !== value)
         SignalHandlers.actions.set(tx, handlers, at + i, value);
     }
@@ -356,10 +356,14 @@ function resetRegisters(tx: Transaction, task: Task, loaded: Loaded, stack: Buil
 /** comm: up to 15 bytes of the last part of the path. */
 function setName(tx: Transaction, task: Task, path: Uint8Array): void {
   const SLASH = 0x2f;
-  const name = path.subarray(path.lastIndexOf(SLASH) + 1).subarray(0, 15);
-  const padded = new DataView(new ArrayBuffer(16));
-  for (const [i, byte] of name.entries()) padded.setUint8(i, byte);
-  for (let i = 0; i < 4; i++) Task.name.set(tx, task, i, padded.getInt32(i * 4, true));
+  const from = path.lastIndexOf(SLASH) + 1;
+  const end = Math.min(path.length, from + 15);
+  for (let word = 0; word < 4; word++) {
+    let value = 0;
+    for (let at = from + word * 4, shift = 0; at < end && shift < 32; at++, shift += 8)
+      value |= path[at]! << shift;
+    Task.name.set(tx, task, word, value);
+  }
 }
 
 // The calls.

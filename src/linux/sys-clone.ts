@@ -229,6 +229,7 @@ function enrol(call: SystemCall, request: CloneRequest): number {
   Task.progressDetail.set(tx, task, 0);
   if ((flags & CLONE.CLONE_VFORK) !== 0) Task.vforkPid.set(tx, task, tid);
   startTask(tx, child);
+  call.cutTurn();
   return tid;
 }
 

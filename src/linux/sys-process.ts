@@ -131,10 +131,9 @@ const wait4: CallHandler = (call) => {
     throw call.waitFor(Process.childChanged.at(process));
   }
   const pid = Process.pid.get(tx, change.child);
-  const usage = rusageBytes(childUsage(tx, change.child));
   const result = resultOfWriting(pid, () => {
     if (call.address(1) !== 0) writeUser(call, call.address(1), new Int32Array([change.status]));
-    if (call.address(3) !== 0) writeUser(call, call.address(3), usage);
+    if (call.address(3) !== 0) writeUser(call, call.address(3), rusageBytes(childUsage(tx, change.child)));
   });
   consume(call, change);
   return result;

@@ -118,7 +118,5 @@ export function readString(
   address: number,
   most: number,
 ): Uint8Array<ArrayBuffer> | undefined {
-  const buffer = new Uint8Array(most + 1);
-  const length = memory.stringFromUser(call.tx, spaceOf(call), address, buffer);
-  return length < 0 ? undefined : buffer.slice(0, length);
+  return memory.textFromUser(call.tx, spaceOf(call), address, most);
 }

@@ -107,7 +107,7 @@ const wait: HostCallHandler = (call, record) => {
   const process = processOf(tx, hostArgument(tx, record, 0));
   if (process === 0) throw errno.ECHILD;
   if (Process.life.get(tx, process) !== LIFE.ZOMBIE || Process.settled.get(tx, process) === 0) {
-    throw call.waitFor(Kernel.changed.at(kernel));
+    throw call.waitFor(Kernel.hostChildChanged.at(kernel));
   }
   return reap(tx, process);
 };

@@ -21,6 +21,7 @@ import { createScheduler, Hart, hartOf } from "../kernel/scheduler.ts";
 import { Kernel } from "../kernel/task.ts";
 import type { KernelThread } from "../kernel/thread.ts";
 import { type WasmMemory, WebAssembly } from "../base/webassembly.ts";
+import { TRAMPOLINE_CODE } from "../linux/signal-frame.ts";
 import { createAuth } from "../servers/auth/auth.ts";
 import { placeFifos } from "../servers/pipe/fifo.ts";
 import { placeSockets } from "../servers/socket/state.ts";
@@ -81,6 +82,7 @@ export function buildSystem(buffers: SystemBuffers, options: SystemOptions, thre
   placeThreads(tx);
   placeLife(tx);
   placeMemory(tx, {
+    trampoline: TRAMPOLINE_CODE,
     harts: options.harts,
     tier0Bytes: tables.length,
     codeBytes: options.codeBytes ?? 0,

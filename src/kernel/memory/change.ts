@@ -167,7 +167,7 @@ export function endStep(tx: Transaction, step: Step, owner: number, result: numb
 export function zapPages(tx: Transaction, step: Step, first: PageNumber, end: PageNumber): PageNumber {
   const { space } = step;
   const root = AddressSpace.root.get(tx, space);
-  const zero = memoryLayout(tx).zeroFrame;
+  const { framesFrom } = memoryLayout(tx);
   const m = tx.memory;
   for (let page = nextLeaf(tx, root, first, end); page < end; page = nextLeaf(tx, root, page, end)) {
     const last = Math.min(end, ((page >>> LEAF_INDEX_BITS) + 1) << LEAF_INDEX_BITS);
@@ -179,7 +179,7 @@ export function zapPages(tx: Transaction, step: Step, first: PageNumber, end: Pa
       step.pages--;
       step.take(setPage(tx, at, page, 0, false));
       const frame = frameOf(word);
-      if (frame === zero) continue;
+      if (frame < framesFrom) continue;
       step.frames.add(tx, frame);
       step.resident--;
     }

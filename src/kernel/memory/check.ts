@@ -156,7 +156,7 @@ registerInvariant({
         if (leaf !== layout.emptyLeaf) adder(layout.leafPool)((leaf - layout.leaves) / LEAF_BYTES);
       }
       eachPage(view, space, (_page, word) => {
-        if (frameOf(word) !== layout.zeroFrame) addFrame(frameOf(word));
+        if (frameOf(word) >= layout.framesFrom) addFrame(frameOf(word));
       });
     }
     for (const object of liveRecords(view, SharedObject.schema)) {
@@ -242,13 +242,13 @@ registerInvariant({
 
 registerInvariant({
   id: "M3",
-  statement: "residentPages is the number of present pages whose frame is not the zero frame",
+  statement: "residentPages is the number of present pages that show an ordinary frame",
   check(view, report) {
     eachSpace(view, report, (space, say) => {
-      const { zeroFrame } = memoryLayout(view);
+      const { framesFrom } = memoryLayout(view);
       let pages = 0;
       eachPage(view, space, (_page, word) => {
-        if (frameOf(word) !== zeroFrame) pages++;
+        if (frameOf(word) >= framesFrom) pages++;
       });
       const counted = AddressSpace.residentPages.get(view, space);
       if (pages !== counted) say(`${pages} resident pages, counted ${counted}`);
@@ -336,15 +336,15 @@ registerInvariant({
 
 registerInvariant({
   id: "M7",
-  statement: "only ordinary frames and the zero frame are mapped, the zero frame never writable",
+  statement: "only ordinary frames, that of zeros and the trampoline's are mapped, these two never writable",
   check(view, report) {
     eachSpace(view, report, (space, say) => {
       const layout = memoryLayout(view);
       eachPage(view, space, (page, word) => {
         const frame = frameOf(word);
         if (frame < layout.zeroFrame || frame >= layout.framesEnd) say(`page ${page} shows frame ${frame}`);
-        if (frame === layout.zeroFrame && (word & PAGE_WRITE) !== 0)
-          say(`page ${page} writes the zero frame`);
+        if (frame < layout.framesFrom && (word & PAGE_WRITE) !== 0)
+          say(`page ${page} writes a frame of all spaces`);
       });
     });
   },

@@ -212,6 +212,9 @@ function fillPage(
   } else if (object !== 0) {
     frame = sharedPage(tx, object, index);
     if ((prot & PROT.WRITE) !== 0) flags |= PAGE_WRITE;
+  } else if (!writing && (Mapping.flags.get(tx, mapping) & MAPPING.TRAMPOLINE) !== 0) {
+    frame = memoryLayout(tx).trampolineFrame;
+    flags |= PAGE_COW;
   } else if (writing || !single) {
     if (writing && single && fillRow(tx, space, mapping, page, flags | PAGE_WRITE)) return FAULT.DONE;
     // With several tasks a copy later on would have to wait for the others, so there is no zero frame.
@@ -223,7 +226,7 @@ function fillPage(
     flags |= PAGE_COW;
   }
   setPage(tx, ownPageWord(tx, space, page), page, pageWord(frame, flags), single);
-  if (frame !== memoryLayout(tx).zeroFrame) AddressSpace.residentPages.add(tx, space, 1);
+  if (frame >= memoryLayout(tx).framesFrom) AddressSpace.residentPages.add(tx, space, 1);
   return FAULT.DONE;
 }
 
@@ -301,7 +304,7 @@ function giveUp(tx: Transaction, space: AddressSpace, frame: FrameNumber, taken:
   noteTaken(tx, space, taken);
   const ticket = taken !== 0 && !isSingle(tx, space) ? beginTaking(tx, space) : 0;
   // A hole of a file is read through the zero frame, which nobody counts.
-  if (frame === memoryLayout(tx).zeroFrame) return;
+  if (frame < memoryLayout(tx).framesFrom) return;
   AddressSpace.residentPages.add(tx, space, -1);
   if (ticket === 0) dropFrame(tx, frame);
   else parkFrame(tx, space, frame, ticket);
@@ -317,7 +320,7 @@ function breakCow(
 ): FaultOutcome {
   const frame = frameOf(word);
   const single = isSingle(tx, space);
-  if (frame !== memoryLayout(tx).zeroFrame && frameReferences(tx, frame) === 1) {
+  if (frame >= memoryLayout(tx).framesFrom && frameReferences(tx, frame) === 1) {
     const value = (word & ~(PAGE_COW | PAGE_FILE)) | PAGE_WRITE;
     // The frame stays the page's own and committed, so even with several tasks the entries may be valid.
     setPage(tx, at, page, value, true);
@@ -365,5 +368,5 @@ function copyPage(
   const writable = (Mapping.prot.get(tx, mapping) & PROT.WRITE) !== 0 ? PAGE_WRITE : 0;
   const taken = setPage(tx, at, page, pageWord(frame, permission | writable), install);
   noteTaken(tx, space, taken);
-  if (old === layout.zeroFrame) AddressSpace.residentPages.add(tx, space, 1);
+  if (old < layout.framesFrom) AddressSpace.residentPages.add(tx, space, 1);
 }

@@ -185,7 +185,7 @@ class ForkCopy {
   #copyPages(tx: Transaction, mapping: Mapping, first: PageNumber, end: PageNumber): PageNumber {
     const shared = (Mapping.flags.get(tx, mapping) & MAPPING.SHARED) !== 0;
     const root = AddressSpace.root.get(tx, this.#parent);
-    const zero = memoryLayout(tx).zeroFrame;
+    const { framesFrom } = memoryLayout(tx);
     const m = tx.memory;
     for (let page = nextLeaf(tx, root, first, end); page < end; page = nextLeaf(tx, root, page, end)) {
       const last = Math.min(end, ((page >>> LEAF_INDEX_BITS) + 1) << LEAF_INDEX_BITS);
@@ -209,7 +209,7 @@ class ForkCopy {
         }
         setPage(tx, at + toChild, page, copy, true);
         const frame = frameOf(word);
-        if (frame === zero) continue;
+        if (frame < framesFrom) continue;
         this.#frames.push(frame);
         this.#resident++;
       }

@@ -67,23 +67,23 @@ export function copyFrame(tx: Transaction, to: FrameNumber, from: FrameNumber): 
 /** One more reference to a frame that has one which cannot go away meanwhile. Any lock may be held. */
 export function holdFrame(tx: Transaction, frame: FrameNumber): void {
   const layout = memoryLayout(tx);
-  if (frame !== layout.zeroFrame) hold(tx, layout.framePool, frame);
+  if (frame >= layout.framesFrom) hold(tx, layout.framePool, frame);
 }
 
-/** {@link holdFrame} for the first `count` of `frames`, none of them the zero frame. */
+/** {@link holdFrame} for the first `count` of `frames`, all of them ordinary. */
 export function holdFrames(tx: Transaction, frames: ArrayLike<FrameNumber>, count: number): void {
   if (count > 0) holdAll(tx, memoryLayout(tx).framePool, frames, count);
 }
 
 /** One reference less, once the transaction has committed; the last one frees the frame. */
 export function dropFrame(tx: Transaction, frame: FrameNumber): void {
-  if (frame !== memoryLayout(tx).zeroFrame) tx.afterCommit(REDO.frame, frame);
+  if (frame >= memoryLayout(tx).framesFrom) tx.afterCommit(REDO.frame, frame);
 }
 
 /** {@link dropFrame} at once, in a system transaction: for redo steps. Takes the "frames" lock. */
 export function dropFrameNow(tx: Transaction, frame: FrameNumber): void {
   const layout = memoryLayout(tx);
-  if (frame !== layout.zeroFrame) dropNow(tx, layout.framePool, frame);
+  if (frame >= layout.framesFrom) dropNow(tx, layout.framePool, frame);
 }
 
 /** References to a frame; see pool.ts for what the number proves. */
@@ -94,7 +94,7 @@ export function frameReferences(view: HeapView, frame: FrameNumber): number {
 /** Ordinary frames, and those of them that nobody has a reference to; slots' stocks count as taken. */
 export function frameUsage(view: HeapView): { free: number; total: number } {
   const layout = memoryLayout(view);
-  return { free: freeItems(view, layout.framePool), total: layout.framesEnd - layout.zeroFrame - 1 };
+  return { free: freeItems(view, layout.framePool), total: layout.framesEnd - layout.framesFrom };
 }
 
 /** Gives back the frames and tables that the slot of `tx` keeps in stock. Between transactions. */

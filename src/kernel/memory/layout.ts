@@ -73,6 +73,8 @@ export interface MemorySizes {
   readonly tasksMax: number;
   /** Host-call buffers. */
   readonly hostCalls: number;
+  /** What the page holds by which signal handlers return, in words. */
+  readonly trampoline?: readonly number[];
 }
 
 /** Words of the root "frames" that describe the layout; the pool of frames follows at FRAME_POOL_AT. */
@@ -96,6 +98,7 @@ const AT = {
   framesEnd: 16,
   code: 17,
   codeBytes: 18,
+  trampolineFrame: 19,
 } as const;
 const FRAME_POOL_AT = 64;
 
@@ -117,8 +120,12 @@ export interface MemoryLayout {
   readonly leaves: PhysicalAddress;
   readonly leavesMax: number;
   readonly emptyLeaf: PhysicalAddress;
+  /** The frame of zeros and the one of the trampoline: every space may show them, and nobody counts references. */
   readonly zeroFrame: FrameNumber;
-  /** Ordinary frames: from zeroFrame + 1 to this, excluded. */
+  readonly trampolineFrame: FrameNumber;
+  /** Ordinary frames: from this one… */
+  readonly framesFrom: FrameNumber;
+  /** … to this one, excluded. */
   readonly framesEnd: FrameNumber;
   readonly framePool: Pool;
   readonly rootPool: Pool;
@@ -151,6 +158,7 @@ export function placeMemory(view: HeapView, sizes: MemorySizes): MemoryLayout {
   const leaves = place(leavesMax * LEAF_BYTES);
   const emptyLeaf = place(LEAF_BYTES);
   const zeroFrame = place(PAGE_SIZE) / PAGE_SIZE;
+  const trampolineFrame = place(PAGE_SIZE) / PAGE_SIZE;
 
   const slots = view.slotCount;
   const at = placeRoot(
@@ -182,15 +190,18 @@ export function placeMemory(view: HeapView, sizes: MemorySizes): MemoryLayout {
     leavesMax,
     emptyLeaf,
     zeroFrame,
+    trampolineFrame,
     framesEnd: frames,
   };
   for (const [name, word] of Object.entries(AT)) view.words[at + word] = values[name as keyof typeof AT] | 0;
   clearLeaf(view, emptyLeaf >>> 2);
   const layout = readLayout(view, at);
+  view.memory.set(sizes.trampoline ?? [], (trampolineFrame * PAGE_SIZE) >>> 2);
   // Rows begin at multiples of CLAIM_MAX (home.ts).
-  const singles = Math.floor((frames - zeroFrame) / SINGLES_SHARE);
-  const homes = Math.ceil((zeroFrame + 1 + singles) / CLAIM_MAX) * CLAIM_MAX;
-  initPool(view, layout.framePool, zeroFrame + 1, frames, Math.min(homes, frames));
+  const { framesFrom } = layout;
+  const singles = Math.floor((frames - framesFrom) / SINGLES_SHARE);
+  const homes = Math.ceil((framesFrom + singles) / CLAIM_MAX) * CLAIM_MAX;
+  initPool(view, layout.framePool, framesFrom, frames, Math.min(homes, frames));
   initPool(view, layout.rootPool, 0, rootsMax);
   initPool(view, layout.leafPool, 0, leavesMax);
   return layout;
@@ -258,6 +269,8 @@ function readLayout(view: HeapView, at: HeapAddr): MemoryLayout {
     leavesMax,
     emptyLeaf: word(AT.emptyLeaf),
     zeroFrame: word(AT.zeroFrame),
+    trampolineFrame: word(AT.trampolineFrame),
+    framesFrom: word(AT.trampolineFrame) + 1,
     framesEnd,
     framePool: {
       name: "frames",

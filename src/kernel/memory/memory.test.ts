@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import type { Ref } from "../../heap/record.ts";
 import { File } from "../file.ts";
-import { holdSpace } from "./address-space.ts";
+import { madvise } from "./advise.ts";
+import { createSpace, holdSpace } from "./address-space.ts";
 import { changeFileMappings } from "./file-change.ts";
 import { publishSafepoint, releasePending } from "./safepoint.ts";
 import { errno } from "../../base/errno.ts";
@@ -10,7 +11,9 @@ import { census, checkHeap } from "../../heap/check.ts";
 import { faultCode, faultSignal } from "./fault.ts";
 import { allocateZeroFrame, dropFrame, frameAddress, frameUsage } from "./frames.ts";
 import { memoryLayout } from "./layout.ts";
-import { MAP, munmap } from "./mmap.ts";
+import { beginFork, forkStep } from "./fork.ts";
+import { MAP, mapTrampoline, munmap } from "./mmap.ts";
+import { mprotect } from "./protect.ts";
 import { AddressSpace, PROT } from "./records.ts";
 import {
   anonymous,
@@ -86,6 +89,39 @@ test("a private file page is shared until it is written; a shared one is the fil
   assert.deepEqual(checkHeap(tx), []);
   steps(tx, () => munmap(tx, space, hidden, 3 * 4096, OWNER));
   steps(tx, () => munmap(tx, space, shared, 4 * 4096, OWNER));
+  assert.deepEqual(checkHeap(tx), []);
+});
+
+test("all spaces read one frame for the trampoline; who writes to it has a copy", () => {
+  const { tx, space } = testMachine();
+  const { trampolineFrame } = memoryLayout(tx);
+  tx.memory[(trampolineFrame * 4096) >>> 2] = 0x1234;
+  const at = 2 ** 38 - 8192;
+  const second = request(tx, () => {
+    const made = createSpace(tx);
+    for (const each of [space, made]) mapTrampoline(tx, each, at);
+    return made;
+  });
+  assert.equal(peek(tx, space, at), 0x34);
+  assert.equal(walk(tx, space, at, 1, false), frameAddress(trampolineFrame));
+  assert.deepEqual([...new Set([space, second].map((each) => peek(tx, each, at + 1)))], [0x12]);
+  assert.equal(AddressSpace.residentPages.get(tx, space), 0);
+  assert.deepEqual([faultSignal(poke(tx, space, at, 1)), walk(tx, space, at, 1, true)], [11, -1]);
+  const child = request(tx, () => beginFork(tx, space, OWNER));
+  steps(tx, () => forkStep(tx, child, OWNER));
+  assert.deepEqual(checkHeap(tx), []);
+  const all = PROT.READ | PROT.WRITE | PROT.EXEC;
+  for (const each of [space, child]) steps(tx, () => mprotect(tx, each, at, 4096, all, OWNER));
+  assert.equal(poke(tx, space, at, 0x77), 0);
+  assert.deepEqual([peek(tx, space, at), peek(tx, space, at + 1)], [0x77, 0x12]);
+  assert.deepEqual([peek(tx, child, at), peek(tx, second, at)], [0x34, 0x34]);
+  assert.equal(AddressSpace.residentPages.get(tx, space), 1);
+  assert.deepEqual(checkHeap(tx), []);
+  steps(tx, () => madvise(tx, space, at, 4096, 4, OWNER));
+  assert.equal(peek(tx, space, at), 0x34);
+  assert.equal(poke(tx, child, at + 2, 5), 0);
+  assert.deepEqual([peek(tx, child, at), peek(tx, child, at + 2), peek(tx, space, at + 2)], [0x34, 5, 0]);
+  steps(tx, () => munmap(tx, child, at, 4096, OWNER));
   assert.deepEqual(checkHeap(tx), []);
 });
 

@@ -5,6 +5,7 @@
  * below the space's mmapBase, else the lowest above it.
  */
 
+import { assert } from "../../base/assert.ts";
 import { PAGE_SIZE, VA_LIMIT } from "../../base/hart-abi.ts";
 import { errno } from "../../base/errno.ts";
 import { none } from "../../heap/record.ts";
@@ -145,6 +146,21 @@ export function mmap(tx: Transaction, space: AddressSpace, request: MapRequest, 
     filePage: request.offset / PAGE_SIZE,
   });
   return endStep(tx, step, owner, first * PAGE_SIZE);
+}
+
+/** Maps the page at `address` of a new space, of which nobody else knows, as the trampoline. */
+export function mapTrampoline(tx: Transaction, space: AddressSpace, address: number): void {
+  AddressSpace.lock.acquire(tx, space);
+  const first = address / PAGE_SIZE;
+  assert(!overlaps(tx, space, first, first + 1), "the trampoline's page is taken");
+  insert(tx, space, {
+    first,
+    pages: 1,
+    prot: PROT.READ | PROT.EXEC,
+    flags: MAPPING.MAY_WRITE | MAPPING.TRAMPOLINE,
+    file: none(),
+    filePage: 0,
+  });
 }
 
 /** MAY_WRITE if the file may be mapped writable; throws if it cannot be mapped as asked. */

@@ -154,7 +154,7 @@ test("all frames of both zones can be taken, by either way first, and are free a
 
 test("singles are used up before a refill takes homes, and those from the top", () => {
   const { tx, homes, end } = scene();
-  const singles = homes - memoryLayout(tx).zeroFrame - 1;
+  const singles = homes - memoryLayout(tx).framesFrom;
   for (let i = 0; i < singles; i++) mine.push(request(tx, () => allocateFrame(tx)));
   assert.ok(mine.every((frame) => frame < homes));
   mine.push(request(tx, () => allocateFrame(tx)));
@@ -165,7 +165,7 @@ test("singles are used up before a refill takes homes, and those from the top", 
 
 test("a crash at every step of claims, refills from the homes and giving up", () => {
   const { tx, pool, homes } = scene();
-  const singles = homes - memoryLayout(tx).zeroFrame - 1;
+  const singles = homes - memoryLayout(tx).framesFrom;
   for (let i = 0; i < singles; i++) mine.push(request(tx, () => allocateFrame(tx)));
   const kept = mine.length;
   const report = crashLoop({

@@ -103,6 +103,8 @@ export const MAPPING = {
   STACK: 32,
   /** mlock: counts against RLIMIT_MEMLOCK. Nothing is ever swapped out, so that is all that it does. */
   LOCKED: 64,
+  /** The page by which signal handlers return: every space reads the same frame. */
+  TRAMPOLINE: 128,
 } as const;
 
 export const Mapping = defineRecord("mapping", {

@@ -96,12 +96,17 @@ export function faultIn(tx: Transaction, space: AddressSpace, stackLimit: number
   return FAULT_IN.DONE;
 }
 
-/** Throws NEEDS_FAULT for a range, or EFAULT if its first page is known not to be had. */
-function miss(tx: Transaction, va: number, length: number, write: boolean): never {
-  if (!(va >= 0 && va < VA_LIMIT) || isBad(tx, va)) throw errno.EFAULT;
+/** Notes what `faultIn` is to bring in: for who knows beforehand that there is nothing yet. */
+export function askForPages(va: number, length: number, write: boolean): void {
   NEEDS_FAULT.va = va;
   NEEDS_FAULT.length = length;
   NEEDS_FAULT.write = write;
+}
+
+/** Throws NEEDS_FAULT for a range, or EFAULT if its first page is known not to be had. */
+function miss(tx: Transaction, va: number, length: number, write: boolean): never {
+  if (!(va >= 0 && va < VA_LIMIT) || isBad(tx, va)) throw errno.EFAULT;
+  askForPages(va, length, write);
   // eslint-disable-next-line typescript/only-throw-error -- not a failure: see the header
   throw NEEDS_FAULT;
 }
@@ -266,6 +271,32 @@ export function stringFromUser(tx: Transaction, space: AddressSpace, va: number,
     done += run;
   }
   return -1;
+}
+
+/** The string at `va` without its zero, or undefined if it is longer than `most` bytes. Throws EFAULT. */
+export function textFromUser(
+  tx: Transaction,
+  space: AddressSpace,
+  va: number,
+  most: number,
+): Uint8Array<ArrayBuffer> | undefined {
+  const m = tx.memoryBytes;
+  const root = AddressSpace.root.get(tx, space);
+  let length = 0;
+  for (;;) {
+    const pa = translate(tx, root, va + length, false);
+    if (pa < 0) miss(tx, va + length, 1, false);
+    const run = PAGE_SIZE - ((va + length) % PAGE_SIZE);
+    // Most strings are short, where a loop is quicker than a view to search in.
+    let at = 0;
+    while (at < run && m[pa + at] !== 0) at++;
+    length += at;
+    if (length > most) return undefined;
+    if (at < run) break;
+  }
+  const text = new Uint8Array(length);
+  copyFromUser(tx, space, va, text);
+  return text;
 }
 
 /**

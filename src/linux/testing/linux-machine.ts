@@ -46,6 +46,7 @@ import { placeTerminals } from "../../servers/tty/tty.ts";
 import { type BootMount, createVfs, mountAtBoot, mountRoot } from "../../servers/vfs/boot.ts";
 import { vfs } from "../../servers/vfs/vfs.ts";
 import { clearExecStep } from "../exec-record.ts";
+import { TRAMPOLINE_CODE } from "../signal-frame.ts";
 import { callRows } from "../table.ts";
 // oxlint-disable-next-line import/no-unassigned-import -- it registers itself
 import "../task-end.ts";
@@ -84,7 +85,7 @@ export class LinuxMachine {
     const memory = new SharedArrayBuffer(16 << 20);
     const tx = new HookedTransaction({ heap, memory }, 0, thread, () => {});
     this.tx = tx;
-    placeMemory(tx, { harts: 1, tier0Bytes: 4096, tasksMax: 8, hostCalls: 1 });
+    placeMemory(tx, { harts: 1, tier0Bytes: 4096, tasksMax: 8, hostCalls: 1, trampoline: TRAMPOLINE_CODE });
     placeSafepoints(tx);
     createKernel(tx, 8, this.now);
     createScheduler(tx, 1, 8);
