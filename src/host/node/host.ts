@@ -1,6 +1,5 @@
 /** What Node gives a thread of a machine: time, entropy, sleep. */
 
-import { webcrypto } from "node:crypto";
 import type { Host } from "../contract.ts";
 import { nodeClock } from "./clock.ts";
 
@@ -9,7 +8,9 @@ const STOCK_BYTES = 4096;
 /** Most bytes that getRandomValues gives. */
 const REQUEST_MAX = 65_536;
 
-/** The host's random bytes. Few come from a stock, in which what has been given out is erased. */
+/**
+ * The host's random bytes. The global object, since that loads Node's cryptography when it is first used, which takes a
+ * thread 5 ms: most threads of a machine never do. Few bytes come from a stock, in which what has been given out is erased. */
 function nodeEntropy(): Host["entropy"] {
   const stock = new Uint8Array(STOCK_BYTES);
   let left = 0;
@@ -17,7 +18,7 @@ function nodeEntropy(): Host["entropy"] {
     // Random bytes are not made in shared memory.
     const own = new Uint8Array(bytes.length);
     for (let at = 0; at < own.length; at += REQUEST_MAX)
-      webcrypto.getRandomValues(own.subarray(at, at + REQUEST_MAX));
+      crypto.getRandomValues(own.subarray(at, at + REQUEST_MAX));
     bytes.set(own);
   };
   return {
@@ -27,7 +28,7 @@ function nodeEntropy(): Host["entropy"] {
         return;
       }
       if (left < bytes.length) {
-        webcrypto.getRandomValues(stock);
+        crypto.getRandomValues(stock);
         left = STOCK_BYTES;
       }
       for (let i = 0; i < bytes.length; i++) {
