@@ -28,7 +28,8 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { rolldown } from "rolldown";
-import { INTERPRETER_FILES, makeTier0Tables } from "../src/machine/interpreter.ts";
+import { makeTier0Tables } from "../src/machine/interpreter.ts";
+import { INTERPRETER_FILES } from "../src/machine/interpreter-files.ts";
 import { buildTier0 } from "../src/riscv/tier0.ts";
 import { root } from "./source.ts";
 

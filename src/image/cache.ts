@@ -7,13 +7,14 @@
  *     images/DIGEST.json      what is known about it
  *     names/NAME.json         { "digest": … }
  *     suites/SUITE.json       { "sha256": …, "mirror": … } of the InRelease file that was used last
+ *     translations/DIGEST.ID  what machines with that image have translated; machine/translation-store.ts
  *     tmp/LABEL.PID.RANDOM    files being written
  *
  *   C1  A file outside tmp/ and partial/ is complete: it is written in tmp/, synced, and renamed into place.
  *   C2  A file in tmp/ has one writer, which its name tells. A partial download is claimed by renaming it
  *       into tmp/; of two that try, one succeeds, the other starts afresh.
  *   C3  Content is checked against its address when it is read, so a damaged disk costs a download, not trust.
- *   C4  Nothing in the cache that is in place is ever written to.
+ *   C4  Nothing in the cache that is in place is ever written to, but translations, which look after themselves.
  */
 
 import { createHash, randomBytes } from "node:crypto";
@@ -38,6 +39,9 @@ export function cacheDirectory(
   return join(homedir(), ".cache", "coppice");
 }
 
+/** The folder of what machines have translated (machine/translation-store.ts). */
+export const TRANSLATIONS = "translations";
+
 /** Writes all of `bytes` at `position`. Tests put one in its place that fails like a full disk. */
 export type WriteAll = (handle: FileHandle, bytes: Uint8Array, position: number) => Promise<void>;
 
@@ -61,7 +65,7 @@ export interface TemporaryFile {
   discard(): Promise<void>;
 }
 
-const folders = ["blobs", "partial", "images", "names", "suites", "tmp"] as const;
+const folders = ["blobs", "partial", "images", "names", "suites", TRANSLATIONS, "tmp"] as const;
 /** A temporary file this old belongs to nobody, whatever process has its number now. */
 const staleAfterMs = 24 * 3_600_000;
 /** A claim of a dead process's file waits this long, in case the process lives in another container. */

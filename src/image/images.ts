@@ -7,7 +7,7 @@
 
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { ImageCache, cacheDirectory, isAbandoned, isAlive } from "./cache.ts";
+import { ImageCache, TRANSLATIONS, cacheDirectory, isAbandoned, isAlive } from "./cache.ts";
 import { ImageError } from "./errors.ts";
 import type { LockedPackage } from "./lock-file.ts";
 
@@ -134,6 +134,9 @@ export async function removeImage(name: string, options: CacheOptions = {}): Pro
     if (digest !== undefined && !others.has(digest)) {
       freedBytes += await removeFile(cache.path("images", `${digest}.img`));
       freedBytes += await removeFile(cache.path("images", `${digest}.json`));
+      for (const file of await cache.names(TRANSLATIONS)) {
+        if (file.startsWith(`${digest}.`)) freedBytes += await removeFile(cache.path(TRANSLATIONS, file));
+      }
     }
     return { name, digest: digest ?? "", freedBytes };
   });
@@ -166,7 +169,7 @@ export async function pruneImages(options: PruneOptions = {}): Promise<PruneRepo
     for (const blob of record?.blobs ?? []) blobs.add(blob);
   }
   const sweep = async (
-    folder: "images" | "blobs" | "partial",
+    folder: "images" | "blobs" | "partial" | typeof TRANSLATIONS,
     keep: (name: string) => boolean,
   ): Promise<number> => {
     let count = 0;
@@ -181,6 +184,7 @@ export async function pruneImages(options: PruneOptions = {}): Promise<PruneRepo
   await cache.guard(async () => {
     await sweep("images", (name) => name.endsWith(".img") || digests.has(name.replace(/\.json$/, "")));
     report.images = await sweep("images", (name) => digests.has(name.replace(/\.(img|json)$/, "")));
+    await sweep(TRANSLATIONS, (name) => digests.has(name.split(".")[0]!));
     report.downloads = await sweep("blobs", (name) => blobs.has(name));
     report.temporary = await sweep("partial", () => false);
     for (const name of await cache.names("tmp")) {

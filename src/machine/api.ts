@@ -30,6 +30,8 @@ export interface BootOptions {
   readonly placement?: Readonly<Record<string, ServerPlacement>>;
   /** Whether code that runs often is translated to WebAssembly; otherwise all is interpreted. Default true. */
   readonly translate?: boolean;
+  /** Whether what is translated is kept in the cache for later machines with the same image. Default true. */
+  readonly keepTranslations?: boolean;
   /** Called with a line, without its line feed, for every system call of the guest. It slows the machine. */
   readonly strace?: (line: string) => void;
   /** Ends the boot. After the boot it has no effect: close the machine instead. */

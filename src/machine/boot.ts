@@ -1,9 +1,10 @@
 /** Boots a machine: image, state, threads, mounts; and what can then be done with it. */
 
 import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { HeapView } from "../heap/heap.ts";
 import { nodeHost } from "../host/node/host.ts";
+import { cacheDirectory, TRANSLATIONS } from "../image/cache.ts";
 import { ImageError } from "../image/errors.ts";
 import { openImage } from "../image/image-file.ts";
 import { lookUpImage } from "../image/images.ts";
@@ -39,7 +40,7 @@ import {
   type SystemOptions,
 } from "./system.ts";
 import { createThread } from "./thread-context.ts";
-import type { ImageGrant } from "./thread-data.ts";
+import type { ImageGrant, TranslatorThreadData } from "./thread-data.ts";
 import { DEFAULT_PATH, environmentOf, resolveUser } from "./user.ts";
 
 const MEMORY_DEFAULT: number = 1024 * 2 ** 20;
@@ -224,6 +225,7 @@ class RunningMachine implements Machine {
   readonly #processes = new Set<RunningProcess>();
   readonly #phases: { name: string; ms: number }[] = [];
   readonly #hostname: string;
+  readonly #kept: TranslatorThreadData["kept"];
   #lastPhase: number;
   #close: () => void = () => undefined;
   #closing: Promise<void> | undefined;
@@ -240,6 +242,8 @@ class RunningMachine implements Machine {
     this.#startedAt = startedAt;
     this.#lastPhase = startedAt;
     this.#hostname = options.hostname ?? "coppice";
+    const folder = join(cacheDirectory(), TRANSLATIONS);
+    this.#kept = options.keepTranslations === false ? undefined : { folder, image: image.digest };
     this.#closed = new Promise((resolve) => {
       this.#close = resolve;
     });
@@ -306,7 +310,8 @@ class RunningMachine implements Machine {
     const { code, codeBytes, harts } = memoryLayout(this.#view);
     if (codeBytes > 0) {
       const { memory } = this.#buffers;
-      void this.#crew.translateWhenAsked({ memory, area: { at: code, bytes: codeBytes, harts } });
+      const area = { at: code, bytes: codeBytes, harts };
+      void this.#crew.translateWhenAsked({ memory, area, kept: this.#kept });
     }
     for (const [index, { guest, readOnly, owner }] of (this.#options.mounts ?? []).entries()) {
       const path = new TextEncoder().encode(guest);

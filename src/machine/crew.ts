@@ -64,6 +64,9 @@ export class Crew {
   #warden: Warden;
   #io: HostThread;
   #translator: HostThread | undefined;
+  #translatorEnded: Promise<void> = Promise.resolve();
+  /** Where harts ask for regions; undefined until that is awaited. */
+  #requests: CodeArea | undefined;
   #wardens = 0;
   #translators = 0;
   #isOver = false;
@@ -144,6 +147,7 @@ export class Crew {
   async translateWhenAsked(data: TranslatorThreadData): Promise<void> {
     const { memory, area } = data;
     const requests = new CodeArea(memory.buffer, area.at, area.bytes, area.harts);
+    this.#requests = requests;
     const words = new Int32Array(memory.buffer);
     for (;;) {
       const { word, value } = requests.bell();
@@ -159,7 +163,12 @@ export class Crew {
   #startTranslator(data: TranslatorThreadData): void {
     const thread = threads.start("translator", data);
     this.#translator = thread;
+    let ended: () => void;
+    this.#translatorEnded = new Promise((resolve) => {
+      ended = resolve;
+    });
     thread.onEnd((error) => {
+      ended();
       if (this.#isOver) return;
       this.#options.onDeath("translator", error);
       if (this.#translators++ < WARDENS_MAX) this.#startTranslator(data);
@@ -182,12 +191,14 @@ export class Crew {
   async stop(): Promise<void> {
     this.#isOver = true;
     this.#awaited();
+    this.#requests?.end();
     stopMachine(this.#options.view);
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, REST_MS);
     });
-    await Promise.race([this.#warden.ended, patience]);
+    // The translator's thread has something to write, perhaps.
+    await Promise.race([Promise.all([this.#warden.ended, this.#translatorEnded]), patience]);
     clearTimeout(timer);
     await Promise.all([this.#warden.thread.end(), this.#io.end(), this.#translator?.end()]);
   }

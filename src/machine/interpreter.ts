@@ -9,13 +9,7 @@ import { moduleExtension } from "../base/module-extension.ts";
 import { type WasmModule, WebAssembly } from "../base/webassembly.ts";
 import { buildTier0 } from "../riscv/tier0.ts";
 import { tier0TableBytes, writeTier0Tables } from "../riscv/tier0-tables.ts";
-
-/** Names of the files beside a bundle. */
-export const INTERPRETER_FILES = {
-  module: "tier0.wasm",
-  withRegions: "tier0-regions.wasm",
-  tables: "tier0.tables",
-} as const;
+import { INTERPRETER_FILES } from "./interpreter-files.ts";
 
 /** The decode tables, made from the instruction table. */
 export function makeTier0Tables(): Uint8Array<ArrayBuffer> {

@@ -36,6 +36,8 @@ export interface TranslatorThreadData {
   readonly memory: WasmMemory;
   /** The code area: pa, bytes, and of how many harts. */
   readonly area: { readonly at: number; readonly bytes: number; readonly harts: number };
+  /** Where regions are kept for later machines: a folder, and the digest of the image. Undefined: nowhere. */
+  readonly kept: { readonly folder: string; readonly image: string } | undefined;
 }
 
 /** What harts and servers' threads have in common. */

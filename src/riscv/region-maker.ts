@@ -7,6 +7,7 @@
 import { LEAF_PAGE, PAGE_FETCH, PAGE_SIZE, VA_LIMIT } from "../base/hart-abi.ts";
 import type { CodeArea, FoundEntry, RegionOffset, Span } from "./code-area.ts";
 import { hasSeen, notedJumps } from "./jump-cache.ts";
+import type { KeptRegion, KeptRegions } from "./kept-regions.ts";
 import { emitRegion } from "./region-function.ts";
 import { type Block, findBlocks } from "./region-graph.ts";
 import { RegionModule } from "./region-module.ts";
@@ -16,6 +17,16 @@ export interface MakerCounts {
   regions: number;
   instructions: number;
   moduleBytes: number;
+  /** Published as an earlier machine has made them, beside those. */
+  kept: number;
+}
+
+/** What outlives a machine (kept-regions.ts). */
+export interface Keeping {
+  /** Regions of earlier machines. */
+  readonly kept?: KeptRegions;
+  /** Hears of each region that is made. */
+  readonly made?: (region: KeptRegion) => void;
 }
 
 /** Guest memory, with the code that is mapped in it. */
@@ -65,11 +76,15 @@ export class RegionMaker {
   readonly #code: MappedCode;
   readonly #area: CodeArea;
   readonly #module = new RegionModule();
-  readonly counts: MakerCounts = { regions: 0, instructions: 0, moduleBytes: 0 };
+  readonly #kept: KeptRegions | undefined;
+  readonly #made: ((region: KeptRegion) => void) | undefined;
+  readonly counts: MakerCounts = { regions: 0, instructions: 0, moduleBytes: 0, kept: 0 };
 
-  constructor(code: MappedCode, area: CodeArea) {
+  constructor(code: MappedCode, area: CodeArea, { kept, made }: Keeping = {}) {
     this.#code = code;
     this.#area = area;
+    this.#kept = kept;
+    this.#made = made;
   }
 
   /** Makes the region that begins at `pc`, if there is none and one can be made. */
@@ -97,6 +112,16 @@ export class RegionMaker {
       halves.set(va, half);
       return half;
     };
+    const publish = (region: KeptRegion): RegionOffset | undefined => {
+      const frameOf = (entry: number): number => pages.get(Math.floor(entry / PAGE_SIZE))! >>> 12;
+      const entries = region.entries.map((entry) => ({ pc: entry, frame: frameOf(entry) }));
+      return this.#area.publish([{ ...region, entries }])?.[0];
+    };
+    const kept = this.#kept?.find(pc, read);
+    if (kept !== undefined) {
+      this.counts.kept++;
+      return publish(kept);
+    }
     const cache = this.#area.jumpCache(hart);
     const blocks = findBlocks(
       read,
@@ -112,22 +137,12 @@ export class RegionMaker {
     const functionNumber = module.add((f) => {
       entries = emitRegion(f, module, blocks, pc);
     });
-    const bytes = module.finish();
-    const made = this.#area.publish([
-      {
-        module: bytes,
-        functionNumber,
-        spans: spansOf(blocks, read),
-        entries: entries.map((entry) => ({
-          pc: entry,
-          frame: pages.get(Math.floor(entry / PAGE_SIZE))! >>> 12,
-        })),
-      },
-    ]);
+    const region = { pc, module: module.finish(), functionNumber, spans: spansOf(blocks, read), entries };
     this.counts.regions++;
-    this.counts.moduleBytes += bytes.length;
+    this.counts.moduleBytes += region.module.length;
     for (const block of blocks.values()) this.counts.instructions += block.steps.length;
-    return made?.[0];
+    this.#made?.(region);
+    return publish(region);
   }
 }
 

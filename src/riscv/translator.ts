@@ -15,7 +15,7 @@ import {
   setCount,
   TAG_SHIFT_HIGH,
 } from "./jump-cache.ts";
-import { MappedCode, RegionMaker } from "./region-maker.ts";
+import { type Keeping, MappedCode, RegionMaker } from "./region-maker.ts";
 import { instantiateTier0, type Tier0, type Tier0Imports } from "./tier0.ts";
 import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from "../base/webassembly.ts";
 
@@ -26,6 +26,8 @@ import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from ".
  * for a second or more is not slower for it.
  */
 const NEXT_COUNT = 10_000;
+/** The same if an earlier machine has made a region for the target: it is wanted, and need only be published. */
+const EXPECTED_COUNT = 2000;
 /**
  * Transfers before it is looked whether a region that was asked for is there, and such looks before it is asked
  * for again, which may be in vain: of some code none can be made.
@@ -47,6 +49,8 @@ export interface TranslatorParts {
   readonly block: number;
   /** Transfers to a target, after the first ones, before a region is made for it. */
   readonly nextCount?: number;
+  /** Regions that there are before, and who hears of new ones. */
+  readonly keeping?: Keeping;
   /** Regions are made by a thread of their own, which takes requests from the code area. */
   readonly asks?: boolean;
 }
@@ -71,7 +75,7 @@ export class Translator {
   #tagHigh = 0;
   #tagGeneration = 0;
 
-  constructor({ module, imports, area, index, block, nextCount, asks }: TranslatorParts) {
+  constructor({ module, imports, area, index, block, nextCount, keeping, asks }: TranslatorParts) {
     const { buffer } = imports.memory;
     this.#memory = imports.memory;
     this.#code = new MappedCode(buffer);
@@ -79,7 +83,7 @@ export class Translator {
     this.#area = new CodeArea(buffer, area.at, area.bytes, area.harts);
     this.#index = index;
     this.#nextCount = nextCount ?? NEXT_COUNT;
-    this.maker = asks === true ? undefined : new RegionMaker(this.#code, this.#area);
+    this.maker = asks === true ? undefined : new RegionMaker(this.#code, this.#area, keeping);
     this.#table = new WebAssembly.Table({ initial: TABLE_START, element: "anyfunc" });
     this.#cache = this.#area.jumpCache(index);
     this.#block = block;
@@ -135,7 +139,8 @@ export class Translator {
     const calls = this.#calls.get(pc) ?? 0;
     if (this.#calls.size >= CALLS_MAX) this.#calls.clear();
     this.#calls.set(pc, calls + 1);
-    if (calls === 0 && this.#nextCount > 0) return this.#nextCount;
+    if (calls === 0 && this.#nextCount > 0)
+      return this.#area.isExpected(pc) ? Math.min(EXPECTED_COUNT, this.#nextCount) : this.#nextCount;
     if (this.maker !== undefined) {
       const region = this.maker.make(root, pc, this.#index);
       if (region === undefined) return COUNT_MAX;

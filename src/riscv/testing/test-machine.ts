@@ -28,6 +28,7 @@ import {
   RUNS_VOID,
 } from "../../base/hart-abi.ts";
 import { buildTier0, instantiateTier0, type Tier0, type Tier0Imports } from "../tier0.ts";
+import type { Keeping } from "../region-maker.ts";
 import { Translator } from "../translator.ts";
 import { tier0TableBytes, writeTier0Tables } from "../tier0-tables.ts";
 import { type WasmMemory, type WasmModule, WebAssembly } from "../../base/webassembly.ts";
@@ -86,7 +87,13 @@ export class TestMachine {
   #stamp = 0;
 
   /** Tables and frames are taken from `first` on, a multiple of the page size. */
-  constructor(imports: TestImports = {}, megabytes = 16, tiers: Tiers = "tier 0", first = TABLES) {
+  constructor(
+    imports: TestImports = {},
+    megabytes = 16,
+    tiers: Tiers = "tier 0",
+    first = TABLES,
+    keeping: Keeping = {},
+  ) {
     const pages = (megabytes * 1024 * 1024) / WASM_PAGE;
     this.tables = first;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -118,6 +125,7 @@ export class TestMachine {
         area: { at: this.allocate(CODE_BYTES), bytes: CODE_BYTES, harts: 1 },
         index: 0,
         block: HART,
+        keeping,
       });
       this.#tier0 = this.translator;
     } else this.#tier0 = instantiateTier0(interpreter(tiers === "counted"), parts);
