@@ -22,7 +22,6 @@ const requests = new CodeArea(memory.buffer, area.at, area.bytes, area.harts);
 const store = kept === undefined ? undefined : new TranslationStore(kept.folder, kept.image);
 const known = new KeptRegions();
 for (const body of store?.load() ?? []) for (const region of decodeRegions(body)) known.add(region);
-for (const pc of known.pcs) requests.expect(pc);
 
 let pending: Uint8Array[] = [];
 let pendingBytes = 0;

@@ -5,7 +5,6 @@
  *     +0     for each hart its jump cache (jump-cache.ts), and its queue of requests
  *     then   header: bytes of the arena given away, a word; bell, a word; whether the machine ends, a word;
  *            13 words to spare
- *            expected: EXPECTED_BITS bits, one for a hash of each pc that a region of an earlier machine begins at
  *            buckets: HASH_SIZE words, each the offset of an entry in the arena, 0 if there is none
  *            arena
  *
@@ -33,7 +32,6 @@ import { JUMP_CACHE_BYTES } from "./jump-cache.ts";
 
 const HEADER_BYTES = 64;
 const HASH_SIZE = 16384;
-const EXPECTED_BITS = 65_536;
 /** Offset 0 of the arena is nobody's, so that 0 can say "none". */
 const ARENA_START = 64;
 const ENTRY_BYTES = 24;
@@ -83,7 +81,6 @@ export class CodeArea {
   readonly #bytes: Uint8Array;
   /** Word of the header, of the first bucket; byte where the arena begins. */
   readonly #header: number;
-  readonly #expected: number;
   readonly #buckets: number;
   readonly #arena: number;
   readonly #arenaBytes: number;
@@ -96,8 +93,7 @@ export class CodeArea {
     this.#harts = harts;
     const header = at + harts * HART_BYTES;
     this.#header = header >>> 2;
-    this.#expected = (header + HEADER_BYTES) >>> 2;
-    this.#buckets = this.#expected + EXPECTED_BITS / 32;
+    this.#buckets = (header + HEADER_BYTES) >>> 2;
     this.#arena = (this.#buckets + HASH_SIZE) * 4;
     this.#arenaBytes = at + size - this.#arena;
   }
@@ -156,20 +152,6 @@ export class CodeArea {
   }
   get isEnding(): boolean {
     return Atomics.load(this.#words, this.#header + HEADER.ending) !== 0;
-  }
-
-  #expectedBit(pc: number): readonly [word: number, bit: number] {
-    const hash = Math.imul((pc % 2 ** 32) >>> 1, 0x9e3779b1) >>> 16;
-    return [this.#expected + (hash >>> 5), 1 << (hash & 31)];
-  }
-  /** Notes that a region of an earlier machine begins at `pc`. */
-  expect(pc: number): void {
-    Atomics.or(this.#words, ...this.#expectedBit(pc));
-  }
-  /** Whether that has been noted of `pc`, or of another pc with the same hash. */
-  isExpected(pc: number): boolean {
-    const [word, bit] = this.#expectedBit(pc);
-    return (this.#words[word]! & bit) !== 0;
   }
 
   #bucket(pc: number, frame: number): number {

@@ -129,11 +129,6 @@ export class KeptRegions {
     }
   }
 
-  /** Where regions begin that there are. */
-  get pcs(): Iterable<number> {
-    return this.#byPc.keys();
-  }
-
   /** The region that begins at `pc`, made of the code that `read` gives by halfwords; the newest that fits. */
   find(pc: number, read: (va: number) => number): KeptRegion | undefined {
     return this.#byPc.get(pc)?.find(({ spans }) => spans.every((span) => isSame(span, read)));

@@ -26,8 +26,6 @@ import { type WasmMemory, type WasmModule, type WasmTable, WebAssembly } from ".
  * for a second or more is not slower for it.
  */
 const NEXT_COUNT = 10_000;
-/** The same if an earlier machine has made a region for the target: it is wanted, and need only be published. */
-const EXPECTED_COUNT = 2000;
 /**
  * Transfers before it is looked whether a region that was asked for is there, and such looks before it is asked
  * for again, which may be in vain: of some code none can be made.
@@ -139,8 +137,7 @@ export class Translator {
     const calls = this.#calls.get(pc) ?? 0;
     if (this.#calls.size >= CALLS_MAX) this.#calls.clear();
     this.#calls.set(pc, calls + 1);
-    if (calls === 0 && this.#nextCount > 0)
-      return this.#area.isExpected(pc) ? Math.min(EXPECTED_COUNT, this.#nextCount) : this.#nextCount;
+    if (calls === 0 && this.#nextCount > 0) return this.#nextCount;
     if (this.maker !== undefined) {
       const region = this.maker.make(root, pc, this.#index);
       if (region === undefined) return COUNT_MAX;
