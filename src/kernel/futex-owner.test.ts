@@ -38,11 +38,16 @@ function violations(
 describe("mutants of futex waiters", () => {
   test("none, none", () => {
     const found = violations(() => {});
-    assert.ok(!found.has("X1") && !found.has("X2"), [...found].join(" "));
+    assert.ok(!["X1", "X2", "X3"].some((id) => found.has(id)), [...found].join(" "));
   });
   test("X1: woken and listed, or somebody else's", () => {
     assert.ok(violations((tx, [a]) => FutexWaiter.woken.set(tx, a, 1)).has("X1"));
     assert.ok(violations((tx, [a, b]) => FutexWaiter.task.set(tx, a, FutexWaiter.task.get(tx, b))).has("X1"));
+  });
+  test("X3: of a later round than the next, or than the bucket", () => {
+    assert.ok(violations((tx, [a]) => FutexWaiter.round.set(tx, a, 1)).has("X3"));
+    assert.ok(violations((tx, [, b]) => FutexWaiter.round.set(tx, b, 1)).has("X3"));
+    assert.ok(!violations((tx, [a]) => FutexWaiter.round.set(tx, a, -1)).has("X3"));
   });
   test("X2: another owner, or its own", () => {
     assert.ok(violations((tx, [a]) => FutexWaiter.ownerTid.set(tx, a, 8)).has("X2"));

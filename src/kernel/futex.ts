@@ -5,13 +5,24 @@
  * it off, marks it woken, and the woken call only looks at that mark. Key: in a shared mapping the frame and
  * the offset in it; else the address space and the address.
  *
- *     root "futexes": BUCKETS buckets of 4 words: lock, first waiter, last waiter, unused
+ *     root "futexes": BUCKETS buckets of 4 words: lock, first waiter, last waiter, round
  *
  * The bucket's lock guards its list, the waiters on it, and the comparison of the word with what the waiter
  * expects: whoever changes the word and then wakes takes the lock after the change.
  *
+ * A call that wakes or moves more waiters than one transaction may (rule R3) does so in steps. On Linux it is one moment,
+ * and a waiter that is woken and waits again at once is not counted twice. So each waiter carries the *round* in which
+ * its bucket was when it joined the list. The first step that leaves some over notes the rounds in the caller's record
+ * (Task.futexRounds) and begins new ones; the further steps see nobody who came later. The note means something only
+ * while that call goes on, so nobody has to clear it.
+ *
+ * Rejected: *a number for each waiter*, a logged store more in every wait; *the last waiter as the mark*: it may give up,
+ * and its record be another's; *a record on the list as the mark*: a waiter that is none, to be taken off at every end
+ * that a call can have.
+ *
  * Invariants
  *   X1  A waiter is on its bucket's list if and only if it is not woken; its task's futexWaiter refers to it.
+ *   X3  Rounds ascend along a list, and none is later than its bucket's.
  */
 
 import { errno } from "../base/errno.ts";
@@ -30,6 +41,9 @@ import { FutexWaiter, Task } from "./task.ts";
 
 const BUCKETS = 256;
 const BUCKET_WORDS = 4;
+const FIRST = 1;
+const LAST = 2;
+const ROUND = 3;
 export const FUTEX_BITSET_ALL = -1;
 
 export function createFutexes(view: HeapView): void {
@@ -73,21 +87,29 @@ export function nextWaiter(view: HeapView, waiter: FutexWaiter): FutexWaiter {
   return view.words[waiter + FutexWaiter.links.word]! as FutexWaiter;
 }
 
+/**
+ * How many rounds ago it was that the bucket was in `round`. Rounds wrap: only a waiter of 2^32 rounds ago, each begun by
+ * a call that woke or moved 32 others, would pass for one of the present.
+ */
+function ageOf(view: HeapView, bucket: HeapAddr, round: number): number {
+  return (view.words[bucket + ROUND]! - round) >>> 0;
+}
+
 function linkLast(tx: Transaction, bucket: HeapAddr, waiter: FutexWaiter): void {
-  const last = tx.words[bucket + 2]!;
+  const last = tx.words[bucket + LAST]!;
   tx.store(waiter + FutexWaiter.links.word, 0);
   tx.store(waiter + FutexWaiter.links.word + 1, last);
-  if (last === 0) tx.store(bucket + 1, waiter);
+  if (last === 0) tx.store(bucket + FIRST, waiter);
   else tx.store(last + FutexWaiter.links.word, waiter);
-  tx.store(bucket + 2, waiter);
+  tx.store(bucket + LAST, waiter);
 }
 
 function unlink(tx: Transaction, bucket: HeapAddr, waiter: FutexWaiter): void {
   const after = nextWaiter(tx, waiter);
   const before = tx.words[waiter + FutexWaiter.links.word + 1]!;
-  if (before === 0) tx.store(bucket + 1, after);
+  if (before === 0) tx.store(bucket + FIRST, after);
   else tx.store(before + FutexWaiter.links.word, after);
-  if (after === 0) tx.store(bucket + 2, before);
+  if (after === 0) tx.store(bucket + LAST, before);
   else tx.store(after + FutexWaiter.links.word + 1, before);
   tx.store(waiter + FutexWaiter.links.word, 0);
   tx.store(waiter + FutexWaiter.links.word + 1, 0);
@@ -146,6 +168,7 @@ function initWaiter(
   FutexWaiter.bitset.init(tx, waiter, bitset);
   FutexWaiter.ownerTid.init(tx, waiter, ownerTid);
   FutexWaiter.bucket.init(tx, waiter, bucket);
+  FutexWaiter.round.init(tx, waiter, tx.words[bucket + ROUND]!);
   linkLast(tx, bucket, waiter);
   Task.futexWaiter.set(tx, task, waiter);
 }
@@ -193,7 +216,13 @@ export function endFutexWait(tx: Transaction, task: Task): boolean {
   return woken;
 }
 
-/** How far a series of steps has come: waiters woken (of a first and a second word) or moved. */
+/** Whose call wakes or moves waiters, and whether earlier steps of it have committed. */
+export interface FutexCaller {
+  readonly task: Task;
+  readonly goesOn: boolean;
+}
+
+/** What a step has done: waiters woken (of a first and a second word) or moved. */
 export interface FutexStep {
   readonly first: number;
   readonly second: number;
@@ -204,17 +233,45 @@ export interface FutexStep {
 /** Most waiters that one transaction wakes or moves: the bound of rule R3. */
 const STEP_MAX = 32;
 
-const stepOf = (first: number, second: number): FutexStep => ({
-  first,
-  second,
-  full: first + second === STEP_MAX,
-});
+/** Whether a step that may see to `asked` waiters, and has seen to `done`, is to be followed by another. */
+const isFull = (done: number, asked: number): boolean => done === STEP_MAX && asked > STEP_MAX;
 
-/** Wakes up to `count` waiters; one step. */
-export function wakeFutex(tx: Transaction, key: FutexKey, count: number, bitset: number): FutexStep {
+/** The last round of the bucket, the caller's first or second, whose waiters the step may touch. */
+function lastRound(view: HeapView, caller: FutexCaller, bucket: HeapAddr, index: 0 | 1): number {
+  return caller.goesOn ? Task.futexRounds.get(view, caller.task, index) : view.words[bucket + ROUND]!;
+}
+
+/** The end of a full step: who waits from now on is not of those that the further steps of the call touch. */
+function closeRounds(tx: Transaction, caller: FutexCaller, first: HeapAddr, second: HeapAddr): void {
+  if (caller.goesOn) return;
+  for (const [index, bucket] of [first, second].entries())
+    Task.futexRounds.set(tx, caller.task, index, tx.words[bucket + ROUND]!);
+  for (const bucket of new Set([first, second]))
+    tx.store(bucket + ROUND, (tx.words[bucket + ROUND]! + 1) | 0);
+}
+
+/** Wakes the first waiter of `key`. */
+export function wakeFirst(tx: Transaction, key: FutexKey): void {
   const bucket = bucketOf(tx, key);
   lockBucket(tx, bucket);
-  return stepOf(wakeInBucket(tx, bucket, key, Math.min(count, STEP_MAX), bitset), 0);
+  wakeInBucket(tx, bucket, key, 1, FUTEX_BITSET_ALL, tx.words[bucket + ROUND]!);
+}
+
+/** Wakes up to `count` waiters; one step. */
+export function wakeFutex(
+  tx: Transaction,
+  caller: FutexCaller,
+  key: FutexKey,
+  count: number,
+  bitset: number,
+): FutexStep {
+  const bucket = bucketOf(tx, key);
+  lockBucket(tx, bucket);
+  const last = lastRound(tx, caller, bucket, 0);
+  const woken = wakeInBucket(tx, bucket, key, Math.min(count, STEP_MAX), bitset, last);
+  const full = isFull(woken, count);
+  if (full) closeRounds(tx, caller, bucket, bucket);
+  return { first: woken, second: 0, full };
 }
 
 /**
@@ -223,16 +280,20 @@ export function wakeFutex(tx: Transaction, key: FutexKey, count: number, bitset:
  */
 export function wakeTwoFutexes(
   tx: Transaction,
+  caller: FutexCaller,
   keys: readonly [FutexKey, FutexKey],
   counts: readonly [number, number],
   change: () => boolean,
 ): FutexStep {
-  const [first, second] = lockTwo(tx, keys[0], keys[1]);
+  const [one, other] = lockTwo(tx, keys[0], keys[1]);
   const both = change();
-  const woken = wakeInBucket(tx, first, keys[0], Math.min(counts[0], STEP_MAX), FUTEX_BITSET_ALL);
-  if (!both) return stepOf(woken, 0);
-  const left = Math.min(counts[1], STEP_MAX - woken);
-  return stepOf(woken, wakeInBucket(tx, second, keys[1], left, FUTEX_BITSET_ALL));
+  const wake = (index: 0 | 1, bucket: HeapAddr, count: number): number =>
+    wakeInBucket(tx, bucket, keys[index], count, FUTEX_BITSET_ALL, lastRound(tx, caller, bucket, index));
+  const first = wake(0, one, Math.min(counts[0], STEP_MAX));
+  const second = both ? wake(1, other, Math.min(counts[1], STEP_MAX - first)) : 0;
+  const full = isFull(first + second, counts[0] + (both ? counts[1] : 0));
+  if (full) closeRounds(tx, caller, one, other);
+  return { first, second, full };
 }
 
 /** The buckets of two keys, locked. */
@@ -244,23 +305,41 @@ function lockTwo(tx: Transaction, one: FutexKey, other: FutexKey): readonly [Hea
   return [first, second];
 }
 
+/** The first waiter for the key from `waiter` on, none behind those of round `last`. It may be one of a mutex: EINVAL. */
+function findWaiter(
+  tx: Transaction,
+  bucket: HeapAddr,
+  waiter: FutexWaiter,
+  key: FutexKey,
+  bitset: number,
+  last: number,
+): FutexWaiter {
+  const leastAge = ageOf(tx, bucket, last);
+  for (let at = waiter; at !== 0; at = nextWaiter(tx, at)) {
+    if (ageOf(tx, bucket, FutexWaiter.round.get(tx, at)) < leastAge) break;
+    if (!isFor(tx, at, key, bitset)) continue;
+    needPlain(tx, at);
+    return at;
+  }
+  return 0 as FutexWaiter;
+}
+
 function wakeInBucket(
   tx: Transaction,
   bucket: HeapAddr,
   key: FutexKey,
   count: number,
   bitset: number,
+  last: number,
 ): number {
   let woken = 0;
-  let waiter = tx.words[bucket + 1]! as FutexWaiter;
-  while (waiter !== 0 && woken < count) {
-    const after = nextWaiter(tx, waiter);
-    if (isFor(tx, waiter, key, bitset)) {
-      needPlain(tx, waiter);
-      wakeWaiter(tx, bucket, waiter);
-      woken++;
-    }
-    waiter = after;
+  let next = tx.words[bucket + FIRST]! as FutexWaiter;
+  while (woken < count) {
+    const waiter = findWaiter(tx, bucket, next, key, bitset, last);
+    if (waiter === 0) break;
+    next = nextWaiter(tx, waiter);
+    wakeWaiter(tx, bucket, waiter);
+    woken++;
   }
   return woken;
 }
@@ -271,31 +350,38 @@ function wakeInBucket(
  */
 export function requeueFutex(
   tx: Transaction,
-  from: FutexKey,
-  to: FutexKey,
-  wake: number,
-  move: number,
+  caller: FutexCaller,
+  [from, to]: readonly [FutexKey, FutexKey],
+  [wake, move]: readonly [number, number],
   physical: number,
   expected: number | undefined,
 ): FutexStep {
   const [source, target] = lockTwo(tx, from, to);
   if (expected !== undefined && loadUserWord(tx, physical) !== (expected | 0)) throw errno.EAGAIN;
-  const woken = wakeInBucket(tx, source, from, Math.min(wake, STEP_MAX), FUTEX_BITSET_ALL);
-  const most = Math.min(move, STEP_MAX - woken);
+  const last = lastRound(tx, caller, source, 0);
+  const woken = wakeInBucket(tx, source, from, Math.min(wake, STEP_MAX), FUTEX_BITSET_ALL, last);
+  const left = STEP_MAX - woken;
+  // Who is moved to where he is counts and stays: no store, so no bound, but the woken ones first.
+  const stays = from.object === to.object && from.offset === to.offset;
+  const most = stays && left > 0 ? move : Math.min(move, left);
   let moved = 0;
-  let waiter = tx.words[source + 1]! as FutexWaiter;
-  while (waiter !== 0 && moved < most) {
-    const after = nextWaiter(tx, waiter);
-    if (isFor(tx, waiter, from, FUTEX_BITSET_ALL)) {
-      needPlain(tx, waiter);
-      moveWaiter(tx, waiter, source, target, to);
-      moved++;
-    }
-    waiter = after;
+  let next = tx.words[source + FIRST]! as FutexWaiter;
+  while (moved < most) {
+    const waiter = findWaiter(tx, source, next, from, FUTEX_BITSET_ALL, last);
+    if (waiter === 0) break;
+    next = nextWaiter(tx, waiter);
+    if (!stays) moveWaiter(tx, waiter, source, target, to);
+    moved++;
   }
-  return stepOf(woken, moved);
+  const full = isFull(stays ? woken : woken + moved, wake + move);
+  if (full) closeRounds(tx, caller, source, source);
+  return { first: woken, second: moved, full };
 }
 
+/**
+ * Moves a waiter behind those that wait for `to`, whichever bucket they are in. In the target's present round, it is
+ * none of those that a call in steps there saw when it began, nor here if another call moves it back.
+ */
 function moveWaiter(
   tx: Transaction,
   waiter: FutexWaiter,
@@ -303,11 +389,10 @@ function moveWaiter(
   target: HeapAddr,
   to: FutexKey,
 ): void {
-  if (source !== target) {
-    unlink(tx, source, waiter);
-    linkLast(tx, target, waiter);
-    FutexWaiter.bucket.set(tx, waiter, target);
-  }
+  unlink(tx, source, waiter);
+  linkLast(tx, target, waiter);
+  if (source !== target) FutexWaiter.bucket.set(tx, waiter, target);
+  FutexWaiter.round.set(tx, waiter, tx.words[target + ROUND]!);
   FutexWaiter.keyObject.set(tx, waiter, to.object);
   FutexWaiter.keyOffset.set(tx, waiter, to.offset);
 }
@@ -323,7 +408,7 @@ registerInvariant({
     for (let i = 0; i < BUCKETS; i++) {
       const bucket = at + i * BUCKET_WORDS;
       for (
-        let waiter = view.words[bucket + 1]! as FutexWaiter;
+        let waiter = view.words[bucket + FIRST]! as FutexWaiter;
         waiter !== 0;
         waiter = nextWaiter(view, waiter)
       ) {
@@ -342,6 +427,23 @@ registerInvariant({
         report(`waiter ${waiter}: woken ${woken}, listed ${listed.has(waiter)}`);
       const task = FutexWaiter.task.get(view, waiter);
       if (Task.futexWaiter.get(view, task) !== waiter) report(`waiter ${waiter} is not its task's`);
+    }
+  },
+});
+
+registerInvariant({
+  id: "X3",
+  statement: "rounds ascend along a list of futex waiters, and none is later than its bucket's",
+  check(view, report) {
+    for (const waiter of liveRecords(view, FutexWaiter.schema)) {
+      if (FutexWaiter.woken.get(view, waiter) !== 0) continue;
+      const round = FutexWaiter.round.get(view, waiter);
+      const behind = nextWaiter(view, waiter);
+      const limit =
+        behind === 0
+          ? view.words[FutexWaiter.bucket.get(view, waiter) + ROUND]!
+          : FutexWaiter.round.get(view, behind);
+      if (((limit - round) | 0) < 0) report(`waiter ${waiter} is of round ${round}, before ${limit}`);
     }
   },
 });

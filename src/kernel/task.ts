@@ -241,6 +241,8 @@ export const Task = defineRecord("task", {
   /** Signals that the task waits for in sigtimedwait although it blocks them. */
   sigwait: words(2),
   futexWaiter: ref("futex-waiter"),
+  /** While it wakes or moves futex waiters in steps: the last rounds of its two buckets that it touches (futex.ts). */
+  futexRounds: words(2),
   /** Where a system call that is a series of transactions goes on; 0 at its beginning. */
   progress: i64(),
   progressDetail: i64(),
@@ -364,6 +366,8 @@ export const FutexWaiter = defineRecord("futex-waiter", {
   ownerTid: u32(),
   woken: u32(),
   bucket: u32(),
+  /** In which round of its bucket it joined the list (futex.ts). */
+  round: i32(),
   /** Signalled when it is woken. */
   condition: condition(),
 });

@@ -1,12 +1,13 @@
 /** futex(2). */
 
-import { Errno, errno } from "../base/errno.ts";
+import { errno } from "../base/errno.ts";
 import { VA_LIMIT } from "../base/hart-abi.ts";
 import type { CallHandler, SystemCall } from "../kernel/call.ts";
 import {
   endFutexWait,
   enqueueFutex,
   FUTEX_BITSET_ALL,
+  type FutexCaller,
   futexCondition,
   type FutexKey,
   futexKey,
@@ -214,8 +215,9 @@ function compare(encoded: number, old: number): boolean {
   }
 }
 
-// What wakes or moves many goes in steps: Task.progress and progressDetail count those of the first and of the second
-// kind. Whoever waits again meanwhile may be woken again, but not for ever: no more are woken than can wait at once.
+// What wakes or moves many goes in steps, which together are one moment for those who wait (kernel/futex.ts). How many
+// of the first and of the second kind they have seen to is in the halves of the high word of Task.progress; fewer tasks
+// than either can hold exist. The low word is WAKE_OP's.
 
 /** How many the call may wake or move. As on Linux, waking none wakes one. */
 function most(call: SystemCall, count: number, least: number): number {
@@ -223,104 +225,82 @@ function most(call: SystemCall, count: number, least: number): number {
 }
 
 /** Steps until one has not been full; what they have done together. */
-function inSteps(call: SystemCall, step: (first: number, second: number) => FutexStep): number {
+function inSteps(
+  call: SystemCall,
+  step: (caller: FutexCaller, first: number, second: number) => FutexStep,
+): number {
   const { tx, task } = call;
+  const countsAt = Task.progress.at(task) + 1;
   for (;;) {
-    const done = step(Task.progress.get(tx, task), Task.progressDetail.get(tx, task));
-    const first = Task.progress.get(tx, task) + done.first;
-    const second = Task.progressDetail.get(tx, task) + done.second;
+    const counts = tx.words[countsAt]!;
+    const done = step({ task, goesOn: counts !== 0 }, counts & 0xffff, counts >>> 16);
+    const first = (counts & 0xffff) + done.first;
+    const second = (counts >>> 16) + done.second;
     if (!done.full) {
-      forgetSteps(call);
+      if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
       return first + second;
     }
-    Task.progress.set(tx, task, first);
-    Task.progressDetail.set(tx, task, second);
+    tx.store(countsAt, first | (second << 16));
     call.step();
   }
-}
-
-function forgetSteps({ tx, task }: SystemCall): void {
-  if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
-  if (Task.progressDetail.get(tx, task) !== 0) Task.progressDetail.set(tx, task, 0);
 }
 
 function wake(call: SystemCall, bitset: number): number {
   if (bitset === 0) throw errno.EINVAL;
   const limit = most(call, call.int(2), 1);
-  return inSteps(call, (woken) => wakeFutex(call.tx, keyAt(call, call.address(0)), limit - woken, bitset));
+  return inSteps(call, (caller, woken) =>
+    wakeFutex(call.tx, caller, keyAt(call, call.address(0)), limit - woken, bitset),
+  );
 }
 
 function requeue(call: SystemCall, isComparing: boolean): number {
   if (call.int(2) < 0 || call.int(3) < 0) throw errno.EINVAL;
   const [wakes, moves] = [most(call, call.int(2), 0), most(call, call.int(3), 0)];
-  return inSteps(call, (woken, moved) => {
-    const isFirst = woken + moved === 0;
+  return inSteps(call, (caller, woken, moved) => {
     const physical = isComparing ? locate(call, call.address(0)) : 0;
-    const expected = isComparing && isFirst ? call.int(5) : undefined;
-    const from = keyAt(call, call.address(0));
-    const to = keyAt(call, call.address(4));
-    return requeueFutex(call.tx, from, to, wakes - woken, moves - moved, physical, expected);
+    const expected = isComparing && !caller.goesOn ? call.int(5) : undefined;
+    const keys = [keyAt(call, call.address(0)), keyAt(call, call.address(4))] as const;
+    return requeueFutex(call.tx, caller, keys, [wakes - woken, moves - moved], physical, expected);
   });
 }
 
 /**
  * What WAKE_OP has found when it changed its word: whose waiters are to be woken. The note that it has (user-word.ts)
- * is the low word of Task.progress; how many of the two have been woken is in progressDetail.
+ * is the low word of Task.progress.
  */
 const CHANGED = { ONE: 1, BOTH: 2 } as const;
-/** Factor of those woken of the second word; fewer tasks than that can wait. */
-const SECOND = 2 ** 20;
 
 /** Changes the second word, wakes waiters of the first, and of the second if its old value was as wanted. */
 function wakeOp(call: SystemCall): number {
-  const { tx, task } = call;
   const encoded = call.int(5);
   operate(encoded, 0);
   compare(encoded, 0);
   const limits = [most(call, call.int(2), 1), most(call, call.int(3), 1)] as const;
-  for (;;) {
+  return inSteps(call, (caller, first, second) => {
     const own = keyAt(call, call.address(0));
     const physical = locateToWrite(call, call.address(4));
     const keys = [own, keyOf(call, call.address(4))] as const;
-    const woken = Task.progressDetail.get(tx, task);
-    const [first, second] = [woken % SECOND, Math.floor(woken / SECOND)];
-    const done = wakeTwoFutexes(tx, keys, [limits[0] - first, limits[1] - second], () =>
+    return wakeTwoFutexes(call.tx, caller, keys, [limits[0] - first, limits[1] - second], () =>
       isSecondMeant(call, physical, encoded),
     );
-    if (!done.full) {
-      forgetSteps(call);
-      return first + second + done.first + done.second;
-    }
-    Task.progressDetail.set(tx, task, woken + done.first + done.second * SECOND);
-    call.step();
-  }
+  });
 }
 
 /** Changes the word, unless an earlier attempt has done so; whether its old value was as wanted. */
 function isSecondMeant({ tx, task }: SystemCall, physical: number, encoded: number): boolean {
+  const noteAt = Task.progress.at(task);
   changeUserWord(
     tx,
     physical,
-    Task.progress.at(task),
+    noteAt,
     (old) => operate(encoded, old),
     (old) => (compare(encoded, old) ? CHANGED.BOTH : CHANGED.ONE),
   );
-  return Task.progress.get(tx, task) === CHANGED.BOTH;
+  return tx.words[noteAt] === CHANGED.BOTH;
 }
 
 const futex: CallHandler = (call) => {
-  try {
-    return carryOut(call, call.int(1) & COMMAND);
-  } catch (error) {
-    if (!(error instanceof Errno) || Task.progressDetail.get(call.tx, call.task) === 0) throw error;
-    // A later step has failed: what it would have gone on from goes with its failure.
-    call.tx.rollback();
-    forgetSteps(call);
-    return -error.code;
-  }
-};
-
-function carryOut(call: SystemCall, command: number): number {
+  const command = call.int(1) & COMMAND;
   switch (command) {
     case OP.WAIT:
       return wait(call, command, FUTEX_BITSET_ALL);
@@ -344,7 +324,7 @@ function carryOut(call: SystemCall, command: number): number {
     default:
       throw errno.ENOSYS;
   }
-}
+};
 
 /** A wait for a mutex goes on after any handler; one with a limit that is a length would get it anew. */
 function restartOf(call: SystemCall): RestartKind {

@@ -7,7 +7,7 @@ import { errno, Errno } from "../base/errno.ts";
 import { none } from "../heap/record.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { closeFilesStep } from "../kernel/descriptors.ts";
-import { FUTEX_BITSET_ALL, futexKey, wakeFutex } from "../kernel/futex.ts";
+import { futexKey, wakeFirst } from "../kernel/futex.ts";
 import { leaveMutexWait, releaseMutexStep } from "../kernel/futex-owner.ts";
 import { destroyStep, releaseSpace, spaceRoot } from "../kernel/memory/address-space.ts";
 import { cancelFork } from "../kernel/memory/fork.ts";
@@ -66,7 +66,7 @@ function releaseRobust(tx: Transaction, list: RobustList, pointer: number, isPen
       if (!exchangeUserWord(tx, physical, value, marked)) continue;
     } else if (!isMarked && !isLeft) return false;
     if (hasOwner || ((value & FUTEX_WAITERS) === 0 && !isLeft)) return false;
-    wakeFutex(tx, key, 1, FUTEX_BITSET_ALL);
+    wakeFirst(tx, key);
     return true;
   }
 }
@@ -154,7 +154,7 @@ const childTid: TaskResource = {
     if (Task.tid.get(tx, task) !== 0 && AddressSpace.references.get(tx, space) > 1) {
       attempt(() => {
         putU32(tx, space, address, 0);
-        wakeFutex(tx, futexKey(tx, space, address, false), 1, FUTEX_BITSET_ALL);
+        wakeFirst(tx, futexKey(tx, space, address, false));
       });
     }
     return false;
