@@ -163,6 +163,9 @@ static void crowds(void) {
   eq("to the other", futex(&other, FUTEX_CMP_REQUEUE | PRIVATE, 0, (void *)100, &word, 0), 100);
   disperse();
   gather();
+  eq("those moved to where they are count once", futex(&word, FUTEX_CMP_REQUEUE | PRIVATE, 0, (void *)0x7fffffff, &word, 0), CROWD);
+  disperse();
+  gather();
   word = 1;
   eq("all of one word, and none of another",
      futex(&word, FUTEX_WAKE_OP | PRIVATE, 200, (void *)200, &other, FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)), CROWD);
