@@ -144,7 +144,7 @@ export const rows: readonly Row[] = [
   callRow("write-null", "1-byte write to /dev/null", 500_000, "ns", 1),
   callRow("pipe-byte", "1-byte write to and read from a pipe", 300_000, "ns", 1),
   callRow("pipe-trip", "pipe round trip between two processes", 20_000, "µs"),
-  callRow("fork-exit", "fork, exit, wait", 500, "µs"),
-  callRow("fork-exec", "fork, exec, exit, wait", 300, "µs", 3),
+  callRow("fork-exit", "fork, exit, wait", 1500, "µs"),
+  callRow("fork-exec", "fork, exec, exit, wait", 1500, "µs", 3),
   startup,
 ];

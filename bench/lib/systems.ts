@@ -86,7 +86,8 @@ async function bootMachine(image: string): Promise<Machine> {
     // What is published and what bin/coppice runs: the bundle.
     const index = pathToFileURL(path.join(await currentBundle(), "index.js"));
     const { boot } = (await import(index.href)) as typeof coppiceLibrary;
-    return await boot({ image });
+    // What earlier runs have translated would make the cold columns depend on them.
+    return await boot({ image, keepTranslations: false });
   } catch (error) {
     throw new Error(`cannot boot yet: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
