@@ -11,6 +11,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import path from "node:path";
 import { boot } from "../src/machine/boot.ts";
+import { roundsFrom } from "./lib/rounds.ts";
 
 const SPINNERS = [0, 2, 4, 8];
 const HARTS = 2;
@@ -52,4 +53,10 @@ export async function measureFairness(rounds: number, print: (line: string) => v
   }
 }
 
-if (import.meta.main) await measureFairness(Number(process.argv[2] ?? 500), (line) => console.log(line));
+if (import.meta.main) {
+  const rounds = roundsFrom(
+    "How long a task waits for a turn while endless loops keep every hart busy.",
+    500,
+  );
+  await measureFairness(rounds, (line) => console.log(line));
+}

@@ -14,6 +14,7 @@ import { append, remove } from "../src/heap/list.ts";
 import { defineRecord, link, list, lock, u32, words } from "../src/heap/record.ts";
 import { HookedTransaction, Transaction, type TransactionHost } from "../src/heap/transaction.ts";
 import { median } from "./lib/measure.ts";
+import { roundsFrom } from "./lib/rounds.ts";
 
 const A = defineRecord("test-a", { lock: lock("pipe"), fields: words(8), items: list("test-b") });
 const B = defineRecord("test-b", { links: link(), value: u32() });
@@ -177,4 +178,7 @@ function forms(view: Transaction): Record<string, Form> {
   };
 }
 
-if (import.meta.main) measureHeap(Number(process.argv[2] ?? 1_000_000), (line) => console.log(line));
+if (import.meta.main)
+  measureHeap(roundsFrom("The heap alone: what a transaction costs.", 1_000_000), (line) =>
+    console.log(line),
+  );

@@ -8,6 +8,7 @@
 
 import { boot, bootWithFaults } from "../src/machine/boot.ts";
 import { median } from "./lib/measure.ts";
+import { roundsFrom } from "./lib/rounds.ts";
 
 const COMMANDS: readonly (readonly [name: string, script: string])[] = [
   ["8 MB through a pipe, 64 KiB a time", "head -c 8000000 /dev/zero | cat | wc -c"],
@@ -80,7 +81,10 @@ export async function measureDeaths(rounds: number, print: (line: string) => voi
 }
 
 if (import.meta.main) {
-  const rounds = Number(process.argv[2] ?? 9);
+  const rounds = roundsFrom(
+    "Three bash commands in five placements, and how long the places of dead threads stay empty.",
+    9,
+  );
   await measurePlacements(rounds, (line) => console.log(line));
   await measureDeaths(rounds, (line) => console.log(line));
 }

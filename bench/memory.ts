@@ -18,6 +18,7 @@ import { AddressSpace } from "../src/kernel/memory/records.ts";
 import { placeSafepoints, publishSafepoint } from "../src/kernel/memory/safepoint.ts";
 import { copyToUser, getU32, userSegments } from "../src/kernel/memory/user-memory.ts";
 import { KernelThread } from "../src/kernel/thread.ts";
+import { roundsFrom } from "./lib/rounds.ts";
 
 const PAGES = 300;
 const OWNER = 1;
@@ -165,4 +166,5 @@ export function measureMemory(rounds: number, print: (line: string) => void): vo
   }
 }
 
-if (import.meta.main) measureMemory(Number(process.argv[2] ?? 2000), console.log);
+if (import.meta.main)
+  measureMemory(roundsFrom("Kernel memory alone: faults, mmap and munmap, fork, homes.", 2000), console.log);

@@ -22,6 +22,7 @@ import { KernelThread } from "../src/kernel/thread.ts";
 import { placeFifos } from "../src/servers/pipe/fifo.ts";
 import { createPipe, pipeAvailable } from "../src/servers/pipe/pipe-server.ts";
 import { median } from "./lib/measure.ts";
+import { roundsFrom } from "./lib/rounds.ts";
 
 interface Setup {
   readonly buffers: HeapBuffers;
@@ -135,4 +136,6 @@ function serverMain({ buffers, thread, spins }: Setup): void {
 
 if (!isMainThread) serverMain(workerData as Setup);
 else if (import.meta.main)
-  await measurePlacement(Number(process.argv[2] ?? 500_000), (line) => console.log(line));
+  await measurePlacement(roundsFrom("What a contract call costs where the server runs.", 500_000), (line) =>
+    console.log(line),
+  );

@@ -294,7 +294,7 @@ type Campaign = (argv: readonly string[]) => boolean | Promise<boolean>;
 const campaigns: Readonly<Record<string, Campaign>> = { "crash-loop": crashLoop, kills, simulation, baton };
 
 const [command, ...rest] = process.argv.slice(2);
-if (command === "--help") {
+if (command === "--help" || rest.includes("--help")) {
   process.stdout.write(usage);
 } else if (campaigns[command ?? ""] !== undefined) {
   try {

@@ -179,6 +179,17 @@ async function runOracle(modules: readonly string[], options: RunOptions): Promi
   }
 }
 
+const usage = `usage: node tools/cpython.ts oracle|coppice|compare|page [--folder F] [--minutes N] [--match P] [--lost] [MODULE…]
+
+Runs CPython's own tests: oracle under qemu-user in a chroot (root only), coppice here. compare lists what passes there
+and not here; page writes docs/design/cpython.md.
+
+  --folder F   where results are kept
+  --minutes N  a module may take this long; 60 if left out
+  --match P    only tests that match; may be given again
+  --lost       only tests that pass in the oracle and did not here
+`;
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -187,8 +198,13 @@ async function main(): Promise<number> {
       minutes: { type: "string", default: "60" },
       match: { type: "string", multiple: true, default: [] },
       lost: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
   const [command, ...names] = positionals;
   const oracle = path.join(values.folder, "oracle");
   const coppice = path.join(values.folder, "coppice");
@@ -201,9 +217,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (command !== "oracle" && command !== "coppice") {
-    process.stderr.write(
-      "usage: node tools/cpython.ts oracle|coppice|compare|page [--folder F] [--match P] [--lost] [MODULE…]\n",
-    );
+    process.stderr.write(usage);
     return 2;
   }
   const folder = command === "oracle" ? oracle : coppice;

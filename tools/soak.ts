@@ -95,7 +95,15 @@ export async function soak(scale: number, print: (line: string) => void): Promis
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { scale: { type: "string", default: "1" } } });
+  const { values } = parseArgs({
+    options: { scale: { type: "string", default: "1" }, help: { type: "boolean", default: false } },
+  });
+  if (values.help) {
+    process.stdout.write(
+      "usage: node tools/soak.ts [--scale N]\n\nN times the soak's usual counts; 1 if left out\n",
+    );
+    return 0;
+  }
   const scale = Number(values.scale);
   if (!(scale > 0)) {
     process.stderr.write("soak: --scale takes a number above 0\n");
