@@ -32,6 +32,7 @@ import {
   type FutexKey,
   insertWaiter,
   nextWaiter,
+  ownerBit,
   wakeWaiter,
 } from "./futex.ts";
 import { spaceRoot } from "./memory/address-space.ts";
@@ -116,6 +117,7 @@ export function lockMutex(
     if (!mayWait) throw errno.EAGAIN;
     if ((word & WAITERS) === 0 && !exchangeUserWord(tx, physical, word, word | WAITERS)) continue;
     const named = waiter === 0 ? owner : FutexWaiter.ownerTid.get(tx, waiter);
+    noteOwner(tx, named);
     insertWaiter(tx, task, key, FUTEX_BITSET_ALL, named);
     return OWNED.WAITING;
   }
@@ -175,9 +177,18 @@ function wordOf(tx: Transaction, key: FutexKey): number {
   return translate(tx, spaceRoot(tx, key.object as AddressSpace), key.offset, true);
 }
 
+/**
+ * Notes, before anybody is enqueued, that mutexes of `tid` are waited for: a thread of which that has never been noted
+ * need not look through all waiters when it ends. A hint that is shared by some threads, never undone and never cleared.
+ */
+function noteOwner(tx: Transaction, tid: number): void {
+  Atomics.or(tx.words, ...ownerBit(tx, tid));
+}
+
 /** The word names the waiter: it is woken, and the others wait for it. */
 function handOver(tx: Transaction, key: FutexKey, next: FutexWaiter): void {
   const tid = tidOf(tx, next);
+  noteOwner(tx, tid);
   wakeWaiter(tx, bucketOf(tx, key), next);
   for (let other = firstWaiter(tx, key); other !== 0; other = nextWaiter(tx, other)) {
     if (isOwnerWaiter(tx, other) && isOf(tx, other, key)) FutexWaiter.ownerTid.set(tx, other, tid);
@@ -190,6 +201,8 @@ function handOver(tx: Transaction, key: FutexKey, next: FutexWaiter): void {
  */
 export function releaseMutexStep(tx: Transaction, task: Task): boolean {
   const tid = Task.tid.get(tx, task);
+  const [at, bit] = ownerBit(tx, tid);
+  if ((Atomics.load(tx.words, at) & bit) === 0) return true;
   for (const candidate of liveRecords(tx, FutexWaiter.schema)) {
     if (FutexWaiter.ownerTid.get(tx, candidate) !== tid || FutexWaiter.woken.get(tx, candidate) !== 0)
       continue;

@@ -6,6 +6,7 @@
  * the offset in it; else the address space and the address.
  *
  *     root "futexes": BUCKETS buckets of 4 words: lock, first waiter, last waiter, round
+ *                     then 256 bits, by tid: whose mutexes have been waited for (futex-owner.ts)
  *
  * The bucket's lock guards its list, the waiters on it, and the comparison of the word with what the waiter
  * expects: whoever changes the word and then wakes takes the lock after the change.
@@ -44,10 +45,16 @@ const BUCKET_WORDS = 4;
 const FIRST = 1;
 const LAST = 2;
 const ROUND = 3;
+const OWNER_WORDS = 8;
 export const FUTEX_BITSET_ALL = -1;
 
 export function createFutexes(view: HeapView): void {
-  placeRoot(view, "futexes", BUCKETS * BUCKET_WORDS);
+  placeRoot(view, "futexes", BUCKETS * BUCKET_WORDS + OWNER_WORDS);
+}
+
+/** Where the bit of `tid` stands that says whether a mutex of it has been waited for: word, and bit. */
+export function ownerBit(view: HeapView, tid: number): readonly [at: HeapAddr, bit: number] {
+  return [view.root("futexes") + BUCKETS * BUCKET_WORDS + ((tid >>> 5) % OWNER_WORDS), 1 << (tid & 31)];
 }
 
 /** What a futex is known by. */
