@@ -252,7 +252,9 @@ function addImage(program: Command, done: (invocation: Invocation) => void): voi
   image
     .command("prune")
     .summary("remove what no image needs")
-    .description("Removes downloads and leftovers that no image needs, and says how much that was.")
+    .description(
+      "Removes downloads, translations and leftovers that no image needs, and says how much that was.",
+    )
     .addHelpText("after", examples(["Free the space", "coppice image prune"]))
     .action(() => done({ kind: "image prune" }));
 }

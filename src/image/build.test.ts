@@ -604,10 +604,18 @@ test("finding, removing and pruning", async () => {
     "left by a process that died",
   );
   writeFileSync(join(where.cacheDirectory, "partial", "ab".repeat(32)), "12345");
+  const translations = (): string[] => readdirSync(join(where.cacheDirectory, "translations"));
+  for (const { digest } of [first, second])
+    writeFileSync(
+      join(where.cacheDirectory, "translations", `${digest}.0123456789abcdef`),
+      "made by a machine",
+    );
   const pruned = await pruneImages(where);
   assert.deepEqual([pruned.images, pruned.downloads, pruned.temporary], [1, 0, 2]);
   assert(pruned.freedBytes > first.bytes);
+  assert.deepEqual(translations(), [`${second.digest}.0123456789abcdef`]);
   assert.equal((await removeImage("same", where)).digest, second.digest);
+  assert.deepEqual(translations(), []);
   const all = await pruneImages(where);
   assert(all.downloads >= 7);
   assert.deepEqual(readdirSync(join(where.cacheDirectory, "blobs")), []);
