@@ -45,6 +45,17 @@ export const IN_CALL = { WAITING: 1, ABANDONED: 2, UNINTERRUPTIBLE: 3 } as const
 /** What became of the task. */
 export type Attended = "goes on" | "left its hart";
 
+/**
+ * A call of several transactions that its hart leaves in the middle, by its death or for something that comes from the
+ * disk, is gone on with before a handler runs: what the handler calls would take its progress for its own. Whether
+ * there is anything to commit.
+ */
+export function keepCall(tx: Transaction, task: Task): boolean {
+  if (Task.progress.get(tx, task) === 0 || Task.inCall.get(tx, task) !== 0) return false;
+  Task.inCall.set(tx, task, IN_CALL.UNINTERRUPTIBLE);
+  return true;
+}
+
 /** Attends to the task of `call`, which is on `hart`, until it may go on in user mode or has left. */
 export function attend(call: SystemCall, hart: Hart, personality: Personality): Attended {
   const { tx, task } = call;

@@ -38,7 +38,7 @@ import { SLOT } from "../heap/layout.ts";
 import type { HeapAddr } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { fireAlarm } from "./alarm.ts";
-import { attend, forgetCall, IN_CALL } from "./attend.ts";
+import { attend, forgetCall, IN_CALL, keepCall } from "./attend.ts";
 import { type Personality, SystemCall } from "./call.ts";
 import { FAULT, faultCode, faultSignal, handleFault } from "./memory/fault.ts";
 import { translate } from "./memory/page-table.ts";
@@ -581,6 +581,7 @@ export class HartLoop {
   #parkForDisk(task: Task): boolean {
     const { tx } = this;
     tx.words[tx.slotAt + SLOT.diskWait] = 0;
+    if (keepCall(tx, task)) tx.commit();
     const parked = parkTask(tx, this.hart, task, 0, false);
     clearWaits(tx);
     clearSegments(tx);
@@ -681,6 +682,7 @@ export class HartLoop {
     for (;;) {
       if (missing === WOULD_BLOCK) {
         tx.words[tx.slotAt + SLOT.diskWait] = 0;
+        if (keepCall(tx, task)) tx.commit();
         const parked = parkTask(tx, this.hart, task, 0, false);
         clearWaits(tx);
         if (parked) {

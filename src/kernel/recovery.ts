@@ -13,7 +13,7 @@ import { errno } from "../base/errno.ts";
 import { REG_PC } from "../base/hart-abi.ts";
 import { SLOT } from "../heap/layout.ts";
 import type { Transaction } from "../heap/transaction.ts";
-import { IN_CALL } from "./attend.ts";
+import { keepCall } from "./attend.ts";
 import { cancelHostCall, finishHostCall } from "./host-call.ts";
 import { recoverRequest } from "./placement/recover.ts";
 import { beginExit } from "./process.ts";
@@ -65,15 +65,6 @@ export function recoverHart(
   abandonHart(tx, hart);
   tx.commit();
   return wasInUser && isGuest ? "in user mode" : "in a request";
-}
-
-/**
- * A call of several transactions that the hart has left in the middle is gone on with before a handler runs: what the
- * handler calls would take its progress for its own.
- */
-function keepCall(tx: Transaction, task: Task): void {
-  if (Task.progress.get(tx, task) !== 0 && Task.inCall.get(tx, task) === 0)
-    Task.inCall.set(tx, task, IN_CALL.UNINTERRUPTIBLE);
 }
 
 /** Counts the death of a hart at this place of the task; true if there have been too many. */
