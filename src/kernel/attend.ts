@@ -51,7 +51,11 @@ export type Attended = "goes on" | "left its hart";
  * there is anything to commit.
  */
 export function keepCall(tx: Transaction, task: Task): boolean {
-  if (Task.progress.get(tx, task) === 0 || Task.inCall.get(tx, task) !== 0) return false;
+  const isUnderWay =
+    Task.progress.get(tx, task) !== 0 ||
+    Task.progressDetail.get(tx, task) !== 0 ||
+    Task.child.get(tx, task) !== 0;
+  if (!isUnderWay || Task.inCall.get(tx, task) !== 0) return false;
   Task.inCall.set(tx, task, IN_CALL.UNINTERRUPTIBLE);
   return true;
 }

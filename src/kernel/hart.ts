@@ -522,7 +522,7 @@ export class HartLoop {
         if (this.#park(task, this.parts.personality.isInterruptible(call))) return undefined;
       } else if (reason === NEEDS_FAULT && ++faults < FAULTS_MAX) {
         tx.rollback();
-        if (!this.#obtain(task, reason)) return undefined;
+        if (!this.#obtain(task, reason, true)) return undefined;
         if ((Task.attention.get(tx, task) & ATTENTION.EXIT) !== 0) return undefined;
       } else if (reason === BACKGROUND_READ || reason === BACKGROUND_WRITE) {
         this.#stopBackground(task, reason === BACKGROUND_READ ? SIG.TTIN : SIG.TTOU);
@@ -673,16 +673,17 @@ export class HartLoop {
 
   /**
    * Gets what a rolled-back request lacked: user memory (NEEDS_FAULT), or a page that is on its way
-   * (WOULD_BLOCK). False if the task has parked for that or has to attend to something first.
+   * (WOULD_BLOCK). False if the task has parked for that or has to attend to something first. `isInCall`: for a call,
+   * which may be in the middle of its steps.
    */
-  #obtain(task: Task, lack: unknown): boolean {
+  #obtain(task: Task, lack: unknown, isInCall = false): boolean {
     const { tx } = this;
     const space = Task.space.get(tx, task);
     let missing = lack;
     for (;;) {
       if (missing === WOULD_BLOCK) {
         tx.words[tx.slotAt + SLOT.diskWait] = 0;
-        if (keepCall(tx, task)) tx.commit();
+        if (isInCall && keepCall(tx, task)) tx.commit();
         const parked = parkTask(tx, this.hart, task, 0, false);
         clearWaits(tx);
         if (parked) {
