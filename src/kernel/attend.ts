@@ -48,13 +48,13 @@ export type Attended = "goes on" | "left its hart";
 /**
  * A call of several transactions that its hart leaves in the middle, by its death or for something that comes from the
  * disk, is gone on with before a handler runs: what the handler calls would take its progress for its own. Whether
- * there is anything to commit.
+ * there is anything to commit. The task is known to be in a call, or its progress alone is to say so.
  */
-export function keepCall(tx: Transaction, task: Task): boolean {
+export function keepCall(tx: Transaction, task: Task, isInCall: boolean): boolean {
   const isUnderWay =
     Task.progress.get(tx, task) !== 0 ||
-    Task.progressDetail.get(tx, task) !== 0 ||
-    Task.child.get(tx, task) !== 0;
+    Task.child.get(tx, task) !== 0 ||
+    (isInCall && Task.progressDetail.get(tx, task) !== 0);
   if (!isUnderWay || Task.inCall.get(tx, task) !== 0) return false;
   Task.inCall.set(tx, task, IN_CALL.UNINTERRUPTIBLE);
   return true;
@@ -268,7 +268,7 @@ function enterHandler(
   if (
     Task.inCall.get(tx, task) === IN_CALL.WAITING &&
     // One that is resumed begins anew: what it has come to would pass for the progress of what the handler calls.
-    (!resumes || Task.progress.get(tx, task) !== 0) &&
+    (!resumes || Task.progress.get(tx, task) !== 0 || Task.progressDetail.get(tx, task) !== 0) &&
     personality.partialResult(call) === undefined
   ) {
     tx.rollback();
@@ -343,7 +343,7 @@ function interruptCall(call: SystemCall, personality: Personality, resumes: bool
     return;
   }
   forgetCall(tx, task);
-  if (partial !== undefined) Task.progress.set(tx, task, 0);
+  if (partial !== undefined) forgetProgress(tx, task);
   finishCall(tx, registers, partial ?? -errno.EINTR.code);
 }
 
@@ -352,6 +352,12 @@ export function forgetCall(tx: Transaction, task: Task): void {
   if (Task.deadline.get(tx, task) !== 0) Task.deadline.set(tx, task, 0);
   forgetRecordWait(tx, task);
   if (Task.inCall.get(tx, task) !== 0) Task.inCall.set(tx, task, 0);
+}
+
+/** The call that is at its end had come so far; the next one begins at its beginning. */
+export function forgetProgress(tx: Transaction, task: Task): void {
+  if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+  if (Task.progressDetail.get(tx, task) !== 0) Task.progressDetail.set(tx, task, 0);
 }
 
 /** Puts back the mask that sigsuspend, ppoll or pselect replaced, when no handler did. */

@@ -202,7 +202,8 @@ function handOver(tx: Transaction, key: FutexKey, next: FutexWaiter): void {
 export function releaseMutexStep(tx: Transaction, task: Task): boolean {
   const tid = Task.tid.get(tx, task);
   const [at, bit] = ownerBit(tx, tid);
-  if ((Atomics.load(tx.words, at) & bit) === 0) return true;
+  // Written, so that it does not overtake the store which says that the task looks for the last time.
+  if ((Atomics.or(tx.words, at, 0) & bit) === 0) return true;
   for (const candidate of liveRecords(tx, FutexWaiter.schema)) {
     if (FutexWaiter.ownerTid.get(tx, candidate) !== tid || FutexWaiter.woken.get(tx, candidate) !== 0)
       continue;

@@ -38,7 +38,7 @@ import { SLOT } from "../heap/layout.ts";
 import type { HeapAddr } from "../heap/heap.ts";
 import type { Transaction } from "../heap/transaction.ts";
 import { fireAlarm } from "./alarm.ts";
-import { attend, forgetCall, IN_CALL, keepCall } from "./attend.ts";
+import { attend, forgetCall, forgetProgress, IN_CALL, keepCall } from "./attend.ts";
 import { type Personality, SystemCall } from "./call.ts";
 import { FAULT, faultCode, faultSignal, handleFault } from "./memory/fault.ts";
 import { translate } from "./memory/page-table.ts";
@@ -84,7 +84,7 @@ import {
 import { BUS, forceToTask, ILL, SIG, signalInfo, TRAP } from "./signal.ts";
 import { ATTENTION, Limits, Process, RUN, Task } from "./task.ts";
 import { threadOf } from "./thread.ts";
-import { FIRST_BUDGET, nextBudget } from "./turn.ts";
+import { CUT_BUDGET, FIRST_BUDGET, nextBudget } from "./turn.ts";
 
 /** Word of a register file that holds the number of the system call, a7. */
 const NUMBER_WORD: number = (REG_X + X.a7 * 8) >> 2;
@@ -283,11 +283,12 @@ export class HartLoop {
     tx.memory[registers + (REG_RESERVATION >> 2)] = -1;
     tx.memory[registers + (REG_RESERVATION >> 2) + 1] = -1;
     let counted = threadOf(tx).clock.monotonic();
+    call.isTurnCut = false;
     for (;;) {
       if (Task.attention.get(tx, task) !== 0 && !this.#attend(task)) return;
       const budget = Task.turnBudget.get(tx, task) || FIRST_BUDGET;
-      tx.memory[registers + (REG_BUDGET >> 2)] = budget;
-      call.isTurnCut = false;
+      // A cut holds until the turn ends, whatever else leaves user mode meanwhile.
+      tx.memory[registers + (REG_BUDGET >> 2)] = call.isTurnCut ? Math.min(budget, CUT_BUDGET) : budget;
       this.#tellCode();
       tx.words[Hart.inUser.at(hart)] = 1;
       const reason = this.#translated.run(registers * 4, this.#blockAddress);
@@ -301,6 +302,7 @@ export class HartLoop {
           const now = threadOf(tx).clock.monotonic();
           Task.runTime.set(tx, task, Task.runTime.get(tx, task) + (now - counted));
           if (!call.isTurnCut) Task.turnBudget.set(tx, task, nextBudget(budget, now - counted));
+          call.isTurnCut = false;
           chargeTime(tx, Task.process.get(tx, task), now - counted);
           tx.commit();
           counted = now;
@@ -406,7 +408,7 @@ export class HartLoop {
   #endHostCall(task: Task, result: number): void {
     const { tx, hart } = this;
     forgetCall(tx, task);
-    if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+    forgetProgress(tx, task);
     finishHostCall(tx, Task.hostCall.get(tx, task), result);
     retireTask(tx, hart, task, RUN.NEW);
     tx.commit();
@@ -535,7 +537,7 @@ export class HartLoop {
         if (failed === errno.ENOSYS) recordMissingCall(tx, number);
         finishCall(tx, registers, -failed.code);
         forgetCall(tx, task);
-        if (Task.progress.get(tx, task) !== 0) Task.progress.set(tx, task, 0);
+        forgetProgress(tx, task);
         tx.commit();
         return -failed.code;
       }
@@ -581,7 +583,7 @@ export class HartLoop {
   #parkForDisk(task: Task): boolean {
     const { tx } = this;
     tx.words[tx.slotAt + SLOT.diskWait] = 0;
-    if (keepCall(tx, task)) tx.commit();
+    if (keepCall(tx, task, true)) tx.commit();
     const parked = parkTask(tx, this.hart, task, 0, false);
     clearWaits(tx);
     clearSegments(tx);
@@ -683,7 +685,7 @@ export class HartLoop {
     for (;;) {
       if (missing === WOULD_BLOCK) {
         tx.words[tx.slotAt + SLOT.diskWait] = 0;
-        if (isInCall && keepCall(tx, task)) tx.commit();
+        if (isInCall && keepCall(tx, task, true)) tx.commit();
         const parked = parkTask(tx, this.hart, task, 0, false);
         clearWaits(tx);
         if (parked) {

@@ -61,7 +61,7 @@ export function recoverHart(
     giveUp(tx, hart, task);
     return "of a poison request";
   }
-  if (!wasInUser && isGuest) keepCall(tx, task);
+  if (!wasInUser && isGuest) keepCall(tx, task, false);
   abandonHart(tx, hart);
   tx.commit();
   return wasInUser && isGuest ? "in user mode" : "in a request";
@@ -97,6 +97,8 @@ function giveUp(tx: Transaction, hart: Hart, task: Task): void {
     abandonHart(tx, hart);
   }
   tx.commit();
+  // What was cancelled may have made a task ready, for which nobody has been rung.
+  ringDoorbell(tx, 1);
 }
 
 /** What the dead one had noted in the slot for its request, which none of its attempts will read again. */

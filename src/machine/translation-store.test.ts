@@ -1,6 +1,15 @@
 /** Translations on disk: what is added is found again, and a damaged file costs no more than what it lost. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -63,6 +72,35 @@ test("files of other translators go when nobody has added to them for long", (t)
   for (const name of ["image.old", "other.old"]) utimesSync(join(folder, name), past, past);
   assert.deepEqual(loaded(new TranslationStore(folder, "image", "newer")), []);
   assert.deepEqual(readdirSync(folder).sort(), ["image.new", "other.old"]);
+});
+
+test("what follows a chunk that could not be added is not lost", (t) => {
+  const folder = folderOf(t);
+  const store = new TranslationStore(folder, "image", "one");
+  store.append(bytes(1));
+  const path = join(folder, "image.one");
+  const whole = readFileSync(path);
+  // As a disk that was full leaves it: the file cannot be opened now, and later ends in the middle of a chunk.
+  rmSync(path);
+  mkdirSync(path);
+  store.append(bytes(2));
+  rmSync(path, { recursive: true });
+  writeFileSync(path, Buffer.concat([whole, whole.subarray(0, 7)]));
+  store.append(bytes(3));
+  assert.deepEqual(loaded(new TranslationStore(folder, "image", "one")), [[1], [3]]);
+});
+
+test("a file that is full gets nothing added, and the next machine begins anew", (t) => {
+  const folder = folderOf(t);
+  const store = new TranslationStore(folder, "image", "one");
+  const large = new Uint8Array(40 << 20);
+  for (let i = 0; i < 4; i++) store.append(large);
+  const { size } = statSync(join(folder, "image.one"));
+  assert.ok(size > 64 << 20 && size < 128 << 20, `${size} bytes`);
+  const next = new TranslationStore(folder, "image", "one");
+  assert.deepEqual(loaded(next), []);
+  next.append(bytes(1));
+  assert.deepEqual(loaded(new TranslationStore(folder, "image", "one")), [[1]]);
 });
 
 test("a folder that cannot be written to is no error", () => {

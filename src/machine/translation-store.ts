@@ -32,7 +32,7 @@ import { INTERPRETER_FILES } from "./interpreter-files.ts";
 
 const MAGIC = 0x4745_5243;
 const HEAD_BYTES = 40;
-/** A file of so many bytes gets nothing added; the next machine begins a new one. */
+/** A file of so many bytes gets nothing added, and the next machine begins a new one. */
 const FILE_MAX: number = 64 << 20;
 /** When the file of another translator is removed that nobody has added to, ms. */
 const STALE_MS = 86_400_000;
@@ -65,7 +65,10 @@ export class TranslationStore {
   readonly #path: string;
   /** Bytes of whole chunks that the file began with, if it is to be written anew. */
   #rewrite: Uint8Array | undefined;
-  #isFull = false;
+  /** Bytes of the file, as far as is known. */
+  #size = 0;
+  /** Whether something could not be added, so that the end of the file is in doubt. */
+  #hasFailed = false;
 
   /** Of the image with digest `image`, in `folder`, which need not be there. */
   constructor(folder: string, image: string, identity: string = translatorIdentity()) {
@@ -75,7 +78,14 @@ export class TranslationStore {
   /** The bodies of all chunks that are whole. */
   load(): Uint8Array[] {
     let bytes: Buffer;
+    this.#rewrite = undefined;
+    this.#size = 0;
     try {
+      // One that is full is not read: it would be in memory as long as the machine.
+      if (statSync(this.#path).size >= FILE_MAX) {
+        this.#rewrite = new Uint8Array(0);
+        return [];
+      }
       bytes = readFileSync(this.#path);
     } catch {
       this.#removeStale();
@@ -91,20 +101,24 @@ export class TranslationStore {
       bodies.push(body);
       at = end;
     }
-    this.#isFull = bytes.length >= FILE_MAX;
-    if (this.#isFull) this.#rewrite = new Uint8Array(0);
-    else if (at < bytes.length) this.#rewrite = bytes.subarray(0, at);
+    if (at < bytes.length) this.#rewrite = bytes.subarray(0, at);
+    this.#size = at;
     return bodies;
   }
 
-  /** Adds a chunk. */
+  /** Adds a chunk, unless the file is full. */
   append(body: Uint8Array): void {
+    if (this.#hasFailed) this.load();
+    if (this.#size >= FILE_MAX) return;
     const chunk = chunkOf(body);
+    this.#hasFailed = true;
     try {
       mkdirSync(dirname(this.#path), { recursive: true });
       if (this.#rewrite === undefined) appendFileSync(this.#path, chunk);
       else this.#writeAnew(this.#rewrite, chunk);
       this.#rewrite = undefined;
+      this.#size += chunk.length;
+      this.#hasFailed = false;
     } catch {
       // Nothing is lost but the time to make them again.
     }

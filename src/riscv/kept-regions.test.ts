@@ -60,6 +60,20 @@ test("other code at the same address is made anew, and both are kept", () => {
   assert.deepEqual([run(sum(100), both, 1).counts.regions, run(sum(100, 2), both, 2).counts.regions], [0, 0]);
 });
 
+test("of the same code only the newest is kept, beside that of other programs", () => {
+  const [region] = run(sum(100), new KeptRegions(), 0).made;
+  const [other] = run(sum(100, 2), new KeptRegions(), 0).made;
+  assert.ok(region !== undefined && other !== undefined);
+  const kept = keptOf([other, ...Array.from({ length: 9 }, () => region)]);
+  const half = (words: readonly number[]) => (va: number) => {
+    const at = va - CODE;
+    return (words[at >> 2]! >>> ((at & 2) * 8)) & 0xffff;
+  };
+  assert.ok(kept.find(region.pc, half(sum(100))) !== undefined);
+  assert.ok(kept.find(other.pc, half(sum(100, 2))) !== undefined);
+  assert.equal(kept.find(other.pc, half(sum(50))), undefined);
+});
+
 test("records say what the regions were; what is cut off or contradicts itself is left out", () => {
   const regions = run(sum(100), new KeptRegions(), 0).made;
   const region = { ...regions[0]!, pc: 2 ** 37 + 2, entries: [...regions[0]!.entries] };

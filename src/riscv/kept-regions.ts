@@ -122,17 +122,28 @@ export class KeptRegions {
 
   add(region: KeptRegion): void {
     const versions = this.#byPc.get(region.pc);
-    if (versions === undefined) this.#byPc.set(region.pc, [region]);
-    else {
-      versions.unshift(region);
-      versions.length = Math.min(versions.length, VERSIONS_MAX);
-    }
+    const others = versions?.filter((other) => !isOfSameCode(other, region)) ?? [];
+    this.#byPc.set(region.pc, [region, ...others.slice(0, VERSIONS_MAX - 1)]);
   }
 
   /** The region that begins at `pc`, made of the code that `read` gives by halfwords; the newest that fits. */
   find(pc: number, read: (va: number) => number): KeptRegion | undefined {
     return this.#byPc.get(pc)?.find(({ spans }) => spans.every((span) => isSame(span, read)));
   }
+}
+
+function isOfSameCode(one: KeptRegion, other: KeptRegion): boolean {
+  return (
+    one.spans.length === other.spans.length &&
+    one.spans.every(({ va, bytes }, i) => {
+      const span = other.spans[i]!;
+      return (
+        va === span.va &&
+        bytes.length === span.bytes.length &&
+        bytes.every((byte, at) => byte === span.bytes[at])
+      );
+    })
+  );
 }
 
 function isSame({ va, bytes }: Span, read: (va: number) => number): boolean {

@@ -141,8 +141,13 @@ export class RegionMaker {
     this.counts.regions++;
     this.counts.moduleBytes += region.module.length;
     for (const block of blocks.values()) this.counts.instructions += block.steps.length;
-    this.#made?.(region);
-    return publish(region);
+    const offset = publish(region);
+    // One that there is no room for would be made again and again.
+    if (offset !== undefined) {
+      this.#kept?.add(region);
+      this.#made?.(region);
+    }
+    return offset;
   }
 }
 
