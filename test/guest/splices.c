@@ -137,5 +137,29 @@ static void errors(void) {
   eq("and nothing is lost", text(pipes[0][0], "x"), 0);
 }
 
-static const struct section all[] = {{"between", between}, {"files", files}, {"copies", copies}, {"errors", errors}};
+// How far a call that failed had come is nothing to the next.
+static void afterwards(void) {
+  fresh();
+  int fd = (int)SYS(openat, -100, selfPath, 0, 0);
+  i64 *at = (i64 *)SYS(mmap, 0, 4096, 3, 0x22, -1, 0);
+  *at = 16;
+  SYS(mprotect, at, 4096, 1);
+  errIs("an offset that cannot be written", SYS(sendfile, pipes[0][1], fd, at, 8), EFAULT);
+  int p[2];
+  SYS(socketpair, 1, 2, 0, p);
+  struct iovec v = {"a message that is whole", 23};
+  struct {
+    void *name;
+    u64 nameLength;
+    struct iovec *vectors;
+    u64 count;
+    void *control;
+    u64 controlLength, flags;
+  } h = {0, 0, &v, 1, 0, 0, 0};
+  eq("a message after it", SYS(sendmsg, p[0], &h, 0), 23);
+  eq("arrives as it is", text(p[1], "a message that is whole"), 0);
+}
+
+static const struct section all[] = {
+    {"between", between}, {"files", files}, {"copies", copies}, {"errors", errors}, {"afterwards", afterwards}};
 SECTIONS("splices", all)
