@@ -106,9 +106,10 @@ function decodeRegion(record: Uint8Array): KeptRegion | undefined {
   const entries = Array.from({ length: entryCount! }, (_, i) => address(view, entriesAt + i * ENTRY_BYTES));
   const isCovered = (pc: number): boolean =>
     spans.some(({ va, bytes }) => pc >= va && pc < va + bytes.length);
-  if (!entries.every(isCovered)) return undefined;
+  const pc = address(view, 4);
+  if (entries[0] !== pc || !entries.every(isCovered)) return undefined;
   return {
-    pc: address(view, 4),
+    pc,
     module: record.subarray(moduleAt, moduleAt + moduleBytes!),
     functionNumber: view.getUint32(12, true),
     spans,

@@ -10,7 +10,9 @@ const REQUEST_MAX = 65_536;
 
 /**
  * The host's random bytes. The global object, since that loads Node's cryptography when it is first used, which takes a
- * thread 5 ms: most threads of a machine never do. Few bytes come from a stock, in which what has been given out is erased. */
+ * thread 5 ms: most threads of a machine never do. Few bytes come from a stock, in which what has been given out is
+ * erased.
+ */
 function nodeEntropy(): Host["entropy"] {
   const stock = new Uint8Array(STOCK_BYTES);
   let left = 0;

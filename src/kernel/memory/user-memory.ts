@@ -281,11 +281,9 @@ export function textFromUser(
   most: number,
 ): Uint8Array<ArrayBuffer> | undefined {
   const m = tx.memoryBytes;
-  const root = AddressSpace.root.get(tx, space);
   let length = 0;
   for (;;) {
-    const pa = translate(tx, root, va + length, false);
-    if (pa < 0) miss(tx, va + length, 1, false);
+    const pa = locate(tx, space, va + length, 1, false);
     const run = PAGE_SIZE - ((va + length) % PAGE_SIZE);
     // Most strings are short, where a loop is quicker than a view to search in.
     let at = 0;
