@@ -125,7 +125,11 @@ export class TranslationStore {
   }
 
   #writeAnew(before: Uint8Array, chunk: Uint8Array): void {
-    const temporary = `${this.#path}.${process.pid}.${randomBytes(6).toString("hex")}`;
+    // Where and as the cache has such files (rule C2 of image/cache.ts), so that a prune finds what a dead process left.
+    const folder = join(dirname(dirname(this.#path)), "tmp");
+    mkdirSync(folder, { recursive: true });
+    const name = `${basename(this.#path)}.${process.pid}.${randomBytes(6).toString("hex")}`;
+    const temporary = join(folder, name);
     try {
       writeFileSync(temporary, Buffer.concat([before, chunk]), { flag: "wx" });
       renameSync(temporary, this.#path);
@@ -134,7 +138,7 @@ export class TranslationStore {
     }
   }
 
-  /** Removes files of the same image that other translators have made and nobody uses, and ends of broken writes. */
+  /** Removes files of the same image that other translators have made and nobody uses. */
   #removeStale(): void {
     const folder = dirname(this.#path);
     const own = basename(this.#path);
